@@ -1,0 +1,10 @@
+# Scrim. `make help` lists the targets.
+.DEFAULT_GOAL := all
+include mk/flags.mk
+include mk/target.mk
+include mk/tools.mk
+include mk/host.mk
+include mk/setup.mk
+include mk/system.mk
+
+.SECONDARY:

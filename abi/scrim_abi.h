@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides the control interface between Scrim and programs that run in the OS: one I/O port, six registers.
+ *
+ * A request is one 32-bit IN from SCRIM_PORT (`inl %dx, %eax`). Registers, 32 bits wide in every mode, so that
+ * 32-bit and 64-bit programs speak the same language and Scrim never touches a caller's memory:
+ *
+ *          in                                      out
+ *   eax    SCRIM_REQUEST(op)                       enum scrim_status
+ *   ebx    argument 0, bits 0-31                   result 0, bits 0-31
+ *   ecx    argument 0, bits 32-63                  result 0, bits 32-63
+ *   esi    argument 1, bits 0-31                   result 1, bits 0-31
+ *   edi    argument 1, bits 32-63                  result 1, bits 32-63
+ *   edx    SCRIM_PORT (dx)                         kept
+ *
+ * On success the upper halves of the 64-bit registers are zeroed, as a 32-bit write does. On failure ebx, ecx, esi
+ * and edi are unchanged, except where an operation below says otherwise. Where Scrim is not loaded nobody decodes the
+ * port and the IN reads SCRIM_ABSENT. Every other access to the port (other sizes, OUT) acts like an undecoded port;
+ * string I/O gets #GP. The right to the port (ioperm, iopl) is the OS's to give: the hardware checks it before Scrim sees
+ * the request (AMD APM vol. 2, 15.10.1).
+ */
+#pragma once
+
+#include <stdint.h>
+
+#define SCRIM_ABI_VERSION 1u
+
+/* ISA range, decoded by no known device; below 0x400 so that no PCI bridge forwards it. */
+#define SCRIM_PORT 0x1c6u
+
+/* What the IN reads where Scrim is not loaded. */
+#define SCRIM_ABSENT 0xffffffffu
+
+/* "SC" in the upper half guards against a stray IN with a small number in eax. */
+#define SCRIM_MAGIC 0x53430000u
+#define SCRIM_REQUEST(op) (SCRIM_MAGIC | (uint32_t)(op))
+
+enum scrim_status {
+	SCRIM_OK = 0,
+	SCRIM_EBADREQ,      /* no magic, or no such operation */
+	SCRIM_EINVAL,       /* an argument is outside the range that the operation takes */
+	SCRIM_ESTATE,       /* not in this state; result 0 = enum scrim_state now */
+	SCRIM_ENOTRAM,      /* the address is not in the OS's RAM (hole, MMIO, firmware or Scrim's own memory) */
+	SCRIM_EALIGN,       /* not page-aligned */
+	SCRIM_EDMA,         /* a device may write there: no IOMMU is driven, and the boot option dma-free= does not name it */
+	SCRIM_ENOFRAME,     /* no free frame */
+	SCRIM_ENOTABLE,     /* no memory for Scrim's own tables */
+	SCRIM_EDISPLACED,   /* the page is already displaced */
+	SCRIM_ECPU,         /* not every CPU has switched yet; result 0 = how many are left */
+	SCRIM_EINVARIANT,   /* CHECK: an invariant does not hold; result 0 = enum scrim_violation, result 1 = an address */
+	SCRIM_STATUS_COUNT
+};
+
+/* What the machine is in, as `status` shows it. */
+enum scrim_state {
+	SCRIM_GUARDED = 0, /* Identity map in use only to guard CPU start-up */
+	SCRIM_NATIVE,      /* no map in the access path of any CPU */
+	SCRIM_COMMENCING,  /* CPUs are switching to the Identity map, one after another */
+	SCRIM_VIRTUALIZED, /* every CPU translates through the map; it may change */
+	SCRIM_REMAPPING,   /* displaced pages are coming home; the map is locked against all else */
+	SCRIM_CEASING,     /* the map is all-Identity and locked; CPUs are switching off */
+	SCRIM_STATE_COUNT
+};
+
+enum scrim_op {
+	/*
+	 * VERSION: result 0 = SCRIM_ABI_VERSION, result 1 = Scrim's version as major << 16 | minor << 8 | patch.
+	 * The only operation whose meaning never changes.
+	 */
+	SCRIM_OP_VERSION = 0,
+	/* INFO(enum scrim_info): result 0 = the value. */
+	SCRIM_OP_INFO,
+	/* CPU_INFO(cpu index, enum scrim_cpu_info): result 0 = the value. */
+	SCRIM_OP_CPU_INFO,
+	/* CPU_EXITS(cpu index, enum scrim_exit): result 0 = exits of that cause on that CPU since boot. */
+	SCRIM_OP_CPU_EXITS,
+	/*
+	 * RANGE(index, enum scrim_range): result 0 = start, result 1 = end (bytes, end excluded) of one range.
+	 * SCRIM_EINVAL past the last.
+	 */
+	SCRIM_OP_RANGE,
+	/*
+	 * VIRTUALIZE: NATIVE or GUARDED -> COMMENCING. In COMMENCING it does nothing (a killed tool's work is resumed).
+	 * No CPU switches by this call alone. SCRIM_ESTATE elsewhere.
+	 */
+	SCRIM_OP_VIRTUALIZE,
+	/*
+	 * VISIT: the calling CPU switches itself to what the state asks: in COMMENCING to the map, in CEASING off it;
+	 * elsewhere it only settles a guard that has ended. result 0 = CPUs that have not switched yet (0: the state has
+	 * moved on), result 1 = index of the calling CPU. Always SCRIM_OK.
+	 */
+	SCRIM_OP_VISIT,
+	/*
+	 * ABORT: COMMENCING -> CEASING (map is Identity: visit every CPU again); REMAPPING or CEASING -> back towards
+	 * VIRTUALIZED (from CEASING through COMMENCING: visit every CPU again). SCRIM_ESTATE elsewhere.
+	 */
+	SCRIM_OP_ABORT,
+	/*
+	 * DEVIRTUALIZE: VIRTUALIZED -> REMAPPING where pages are displaced, -> CEASING where none is. In REMAPPING and
+	 * CEASING it does nothing. SCRIM_ESTATE elsewhere.
+	 */
+	SCRIM_OP_DEVIRTUALIZE,
+	/*
+	 * STEP(pages): in REMAPPING, brings at most that many pages home (1 to SCRIM_BATCH_MAX). result 0 = pages still
+	 * displaced; at 0 the state is CEASING.
+	 */
+	SCRIM_OP_STEP,
+	/* MOVE(physical address): VIRTUALIZED only. The page goes to a free frame; result 0 = its new machine address. */
+	SCRIM_OP_MOVE,
+	/* CHECK: every invariant of the map, in one exit. SCRIM_OK, or SCRIM_EINVARIANT with results as above. */
+	SCRIM_OP_CHECK,
+	/* TRANSLATE(physical address): result 0 = machine address, result 1 = 1 if the page is displaced. */
+	SCRIM_OP_TRANSLATE,
+	SCRIM_OP_COUNT
+};
+
+#define SCRIM_BATCH_MAX 256u
+
+enum scrim_info {
+	SCRIM_INFO_STATE = 0,       /* enum scrim_state */
+	SCRIM_INFO_VENDOR,          /* enum scrim_vendor */
+	SCRIM_INFO_BACKEND,         /* enum scrim_backend in use for memory */
+	SCRIM_INFO_CPUS,            /* CPUs that firmware lists */
+	SCRIM_INFO_CPUS_IN_OS,      /* of these, started by the OS and not parked */
+	SCRIM_INFO_CPUS_TRANSLATING,/* of these, behind the map at this moment */
+	SCRIM_INFO_PAGES_RAM,       /* 4 KiB pages of the OS's RAM */
+	SCRIM_INFO_PAGES_MANAGED,   /* pages that may be displaced now (0 while not virtualized) */
+	SCRIM_INFO_PAGES_DISPLACED,
+	SCRIM_INFO_PAGES_SHARED,
+	SCRIM_INFO_FRAMES_FREE,
+	SCRIM_INFO_FRAMES_RETIRED,
+	SCRIM_INFO_IMAGE_BYTES,     /* Scrim's code and data */
+	SCRIM_INFO_VMM_BYTES,       /* all that is reserved, boot reserve of free frames included */
+	SCRIM_INFO_FIXED_BYTES,     /* of that, what does not depend on reserve= */
+	SCRIM_INFO_MAP_BYTES,       /* of that, tables in use at this moment for the map (Identity root, P2M, back-end) */
+	SCRIM_INFO_SWITCHES,        /* completed virtualize or devirtualize */
+	SCRIM_INFO_KICKS,           /* NMIs that Scrim sent to its own CPUs */
+	SCRIM_INFO_FLUSHES,         /* whole-TLB flushes that Scrim asked of a CPU */
+	SCRIM_INFO_LAST_OP,         /* enum scrim_op of the last operation that changed something, or 0 */
+	SCRIM_INFO_LAST_PAGES_MOVED,
+	SCRIM_INFO_LAST_COPIES,
+	SCRIM_INFO_LAST_DIRECT,
+	SCRIM_INFO_LAST_INDIRECT,
+	SCRIM_INFO_LAST_LONGEST_EXIT_TSC, /* longest time one CPU spent in Scrim during it, in TSC ticks */
+	SCRIM_INFO_LAST_TSC,        /* TSC ticks from its first request to its end */
+	SCRIM_INFO_TSC_HZ,          /* TSC ticks a second as measured at boot, 0 if unknown */
+	SCRIM_INFO_DMA_FREE,        /* 1 if anything may be displaced at all */
+	SCRIM_INFO_CPUS_LOST,       /* CPUs that did not answer a kick: outside Scrim */
+	SCRIM_INFO_COUNT
+};
+
+enum scrim_cpu_info {
+	SCRIM_CPU_APIC_ID = 0,
+	SCRIM_CPU_MODE,             /* enum scrim_cpu_mode */
+	SCRIM_CPU_VMCB,             /* machine address of its VMCB (AMD) or VMCS (Intel), for looking from outside */
+	SCRIM_CPU_EXITS_TOTAL,
+	SCRIM_CPU_NMIS_PASSED,      /* NMIs given to the OS */
+	SCRIM_CPU_INFO_COUNT
+};
+
+enum scrim_cpu_mode {
+	SCRIM_CPU_WAITING = 0,      /* never started by the OS */
+	SCRIM_CPU_STARTING,         /* on its way into the OS, behind the guard */
+	SCRIM_CPU_GUARDED,          /* in the OS, behind the guard */
+	SCRIM_CPU_NATIVE,           /* in the OS, nothing in its access path */
+	SCRIM_CPU_TRANSLATING,      /* in the OS, behind the map */
+	SCRIM_CPU_PARKED,           /* taken offline by the OS */
+	SCRIM_CPU_MODE_COUNT
+};
+
+/* Causes of exits, vendor-neutral; names as `status` prints them are in SCRIM_EXIT_NAMES. */
+enum scrim_exit {
+	SCRIM_EXIT_REQUEST = 0,     /* SCRIM_PORT */
+	SCRIM_EXIT_NMI,             /* an NMI: the OS's or a kick */
+	SCRIM_EXIT_IRET,            /* end of the OS's NMI handler */
+	SCRIM_EXIT_MSR,             /* EFER, VM_CR, VM_HSAVE_PA, x2APIC's ICR while guarded */
+	SCRIM_EXIT_CACHE,           /* WBINVD, INVD */
+	SCRIM_EXIT_CR3,             /* first CR3 load of a starting CPU; CR3 load after LIDT */
+	SCRIM_EXIT_LIDT,
+	SCRIM_EXIT_APIC,            /* write to the local APIC's page while guarded */
+	SCRIM_EXIT_MAP,             /* nested page fault on a page of the map */
+	SCRIM_EXIT_SVM_INSN,        /* VMRUN and the like by the OS */
+	SCRIM_EXIT_DEBUG,           /* the one step after an NMI that waited for an IRET */
+	SCRIM_EXIT_INIT,
+	SCRIM_EXIT_SHUTDOWN,
+	SCRIM_EXIT_OTHER,
+	SCRIM_EXIT_COUNT
+};
+
+#define SCRIM_EXIT_NAMES                                                                                               \
+	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
+	  "shutdown", "other" }
+
+enum scrim_vendor { SCRIM_VENDOR_AMD = 0, SCRIM_VENDOR_INTEL };
+enum scrim_backend { SCRIM_BACKEND_NATIVE = 0, SCRIM_BACKEND_NESTED, SCRIM_BACKEND_SHADOW, SCRIM_BACKEND_VTLB };
+
+enum scrim_range {
+	SCRIM_RANGE_RAM = 0,        /* RAM that the OS sees */
+	SCRIM_RANGE_OWN,            /* Scrim's own memory */
+	SCRIM_RANGE_DMA_FREE,       /* where pages may be displaced without an IOMMU */
+	SCRIM_RANGE_FRAMES,         /* boot reserve of free frames (part of SCRIM_RANGE_OWN) */
+	SCRIM_RANGE_COUNT
+};
+
+/* What CHECK may find; 0 is "all hold". Numbers in the names are those of the invariants in docs/glossary.md. */
+enum scrim_violation {
+	SCRIM_HOLDS = 0,
+	SCRIM_V1_DISPLACED_UNGUARDED, /* a page is displaced while a CPU does not translate */
+	SCRIM_V2_NATIVE_NOT_CLEAN,    /* NATIVE, and a page displaced or a table left allocated */
+	SCRIM_V3_FRAME_STATE,         /* a frame is not in exactly one state, or a frame count is off */
+	SCRIM_V4_BACKEND_STALE,       /* the hardware's table says something other than the map */
+	SCRIM_V5_NOT_RAM,             /* a page outside RAM is displaced, or a frame outside machine RAM is used */
+	SCRIM_V6_RESERVE,             /* too few free frames kept back */
+	SCRIM_VIOLATION_COUNT
+};

@@ -1,0 +1,10 @@
+# Flags shared by everything that is compiled. CC may be gcc or clang.
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+BUILD ?= build
+
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
+	    -Wpointer-arith -Wcast-qual -Wimplicit-fallthrough -Werror
+CSTD := -std=gnu11

@@ -1,0 +1,23 @@
+# Unit tests: the pure sources, compiled for the host under ASan and UBSan, linked with each tests/unit/test_*.c.
+# What needs the hardware is replaced at link time by tests/unit/fake_*.c.
+UNIT_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
+UNIT_CFLAGS := $(CSTD) -O1 -g $(WARNINGS) $(UNIT_SAN) -fno-omit-frame-pointer -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1
+PURE_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/mem/*.c) \
+	    $(wildcard src/boot/*.c) $(wildcard src/xlat/*.c)
+FAKE_SRC := $(wildcard tests/unit/fake_*.c)
+UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/obj/%.o,$(PURE_SRC) $(FAKE_SRC))
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+
+$(BUILD)/unit/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/unit/libpure.a: $(UNIT_OBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/unit/test_%: $(BUILD)/unit/obj/tests/unit/test_%.o $(BUILD)/unit/libpure.a
+	$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+
+unit-build: $(UNIT_TESTS)
+-include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides the one function that checks every invariant of the map; tests call it after every step, `check` on demand. */
+#pragma once
+
+#include "mem/mem.h"
+
+struct mem_view {
+	enum scrim_state state;     /* of the memory: never GUARDED */
+	bool all_cpus_translate;    /* every CPU that runs the OS is behind the map */
+};
+
+/* SCRIM_HOLDS, or which invariant does not hold and an address (bytes) where. */
+enum scrim_violation mem_check(const struct mem *mem, const struct mem_view *view, uint64_t *where) MUST_CHECK;

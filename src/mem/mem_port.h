@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides the seam through which the memory engine acts on the world: tables, shootdowns, copies. The VMM implements it
+ * with a translation back-end and the machine; tests implement it with a simulated machine that punishes mistakes.
+ */
+#pragma once
+
+#include "base/addr.h"
+
+/* What a CPU may do with a page of the map. */
+enum mem_access {
+	MEM_ACCESS_NONE = 0, /* absent: a CPU that touches it waits in the VMM */
+	MEM_ACCESS_READ,     /* read and execute */
+	MEM_ACCESS_ALL,
+};
+
+struct mem_port_ops {
+	/* One zeroed 4 KiB page for a leaf of the map, or NULL. Owned by the engine until table_free. */
+	void *(*table_alloc)(void *context);
+	void (*table_free)(void *context, void *page);
+	/*
+	 * Makes sure that later map_set calls for this page cannot fail: splits large entries, takes table pages. The
+	 * translation itself does not change. False when no memory is left; nothing has changed then.
+	 */
+	bool (*map_prepare)(void *context, gfn_t page);
+	/* Writes one translation into the hardware's tables. Cannot fail after map_prepare. Flushes nothing. */
+	void (*map_set)(void *context, gfn_t page, mfn_t frame, enum mem_access access);
+	/* The 2 MiB chunk of `page` is all at home again: the back-end may merge it and give its table pages back. */
+	void (*map_release)(void *context, gfn_t page);
+	/* Returns when no CPU and no device holds a translation older than the last map_set. */
+	void (*flush)(void *context);
+	/* Copies one frame, 4 KiB. */
+	void (*copy)(void *context, mfn_t to, mfn_t from);
+	/* For mem_check: what the hardware's tables say of this page now. False when it is absent there. */
+	bool (*map_get)(void *context, gfn_t page, mfn_t *frame, enum mem_access *access);
+};
