@@ -21,7 +21,7 @@ enum memvirt_action {
 	MEMVIRT_NOTHING = 0,
 	MEMVIRT_REFUSE,       /* SCRIM_ESTATE; state unchanged */
 	MEMVIRT_BUILD_MAP,    /* build the Identity root unless it is there; new epoch: no CPU has switched */
-	MEMVIRT_NEW_EPOCH,    /* CPUs are to switch (again): none has */
+	MEMVIRT_NEW_EPOCH,    /* CPUs are to switch (again): none has. The map is locked */
 	MEMVIRT_UNLOCK_MAP,   /* every CPU translates: the map may change */
 	MEMVIRT_LOCK_MAP,     /* only remapping home may change it */
 	MEMVIRT_DROP_MAP,     /* free what is not part of the fixed memory */
@@ -32,5 +32,8 @@ struct memvirt_transition {
 	enum memvirt_action action;
 };
 
-/* `state` is one of NATIVE, COMMENCING, VIRTUALIZED, REMAPPING, CEASING. Total: every pair has an answer. */
+/*
+ * `state` is one of NATIVE, COMMENCING, VIRTUALIZED, REMAPPING, CEASING. Total: every pair has an answer; any other state
+ * or event is refused.
+ */
 struct memvirt_transition memvirt_next(enum scrim_state state, enum memvirt_event event);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides Scrim's physical-to-machine map, sparse over Identity: look up, set, grow and shrink. */
+#pragma once
+
+#include "mem/mem.h"
+
+#define P2M_CHUNK_SHIFT 9u /* pages to a chunk: one large entry of the hardware's tables, 2 MiB */
+#define P2M_CHUNK_PAGES (1u << P2M_CHUNK_SHIFT)
+
+/* One entry: machine address of the frame in bits 12-63, enum mem_access in bits 0-1, all else zero. */
+struct p2m_leaf {
+	uint64_t entry[P2M_CHUNK_PAGES];
+};
+
+_Static_assert(sizeof(struct p2m_leaf) == PAGE_SIZE, "a leaf is one page of table_alloc");
+
+static inline uint64_t p2m_chunk(gfn_t page) { return page.n >> P2M_CHUNK_SHIFT; }
+static inline uint32_t p2m_index(gfn_t page) { return (uint32_t)(page.n & (P2M_CHUNK_PAGES - 1)); }
+static inline gfn_t p2m_page(uint64_t chunk, uint32_t index) { return gfn((chunk << P2M_CHUNK_SHIFT) + index); }
+static inline mfn_t p2m_entry_frame(uint64_t entry) { return mfn_of_address(entry); }
+static inline enum mem_access p2m_entry_access(uint64_t entry) { return (enum mem_access)(entry & 3u); }
+
+/* P2M(page) for any page number. */
+mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access);
+
+/* Makes sure that the chunk has a leaf; the map's meaning does not change. False: no memory, nothing changed. */
+bool p2m_add_leaf(struct mem *mem, uint64_t chunk) MUST_CHECK;
+
+/* Sets P2M(page) and keeps count of the displaced. The page's chunk has a leaf. */
+void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access);
+
+/* Frees the chunk's leaf where every entry of it says Identity and MEM_ACCESS_ALL. True when a leaf was freed. */
+bool p2m_drop_leaf(struct mem *mem, uint64_t chunk);
+
+/* True when every entry says Identity and MEM_ACCESS_ALL: the leaf says no more than its absence would. */
+bool p2m_leaf_is_identity(const struct p2m_leaf *leaf, uint64_t chunk);
