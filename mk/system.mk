@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Tests that boot whole machines, and the run of all tests. How to add one: tests/system/README.md.
+INITRAMFS := $(BUILD)/images/initramfs.cpio.gz
+RUN_TESTS := BUILD=$(BUILD) python3 tests/run.py
+
+# Always looks: what goes in is what happens to be built. Unchanged content leaves the file as it is.
+.PHONY: initramfs
+initramfs:
+	python3 tests/system/initramfs/build.py $(BUILD)
+
+# Setup comes first and alone: what follows needs the packages that it installs.
+.PHONY: test-parts
+test-parts: setup
+	$(MAKE) --no-print-directory all unit-build guest
+	$(MAKE) --no-print-directory initramfs
+
+# All tests in about ten minutes on two cores.
+.PHONY: test
+test: test-parts
+	$(RUN_TESTS)
+
+# All tests with full matrices and figures: hours.
+.PHONY: soak
+soak: test-parts
+	$(RUN_TESTS) --soak
+
+# System tests by name: make system-test FILTER=boot
+.PHONY: system-test
+system-test: test-parts
+	$(RUN_TESTS) --filter 'system/.*$(FILTER)'

@@ -1,0 +1,549 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A test machine: QEMU with Debian's kernel, bare or on Scrim, and every way the tests have to look at it.
+
+    with Machine(work, scrim=True, cpus=4, memory="2G") as machine:
+        machine.wait_ready()
+        status, output = machine.run("nproc")
+
+`work` is a directory of the test's own: console.log (first serial port) and qemu.log are left there. The guest is reached by
+an agent on its second serial port (initramfs/agent); from outside by QMP, and by `machine.memory`, its RAM by machine
+address. Nothing is tried twice: a machine that is late or gone raises MachineError, which tells what it last said.
+"""
+
+import base64
+import json
+import mmap
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = ROOT / os.environ.get("BUILD", "build")
+IMAGES = BUILD / "images"
+
+# Pinned, and free of everything that QEMU's TCG would warn about.
+CPU_MODEL = (
+    "EPYC,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec,enforce"
+)
+# No commas here: QEMU's multiboot loader splits its module list at them.
+KERNEL_ARGS = "console=ttyS0 loglevel=7 cryptomgr.notests nokaslr mitigations=off panic=-1"
+ICOUNT_ARGS = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01T00:00:00,clock=vm"]
+
+READY_TIMEOUT = 300
+RUN_TIMEOUT = 120
+QMP_TIMEOUT = 60
+CONSOLE_TAIL_LINES = 60
+VECTOR_REGISTERS = re.compile(r"([XY]MM|FPR|ZMM|k\d)")  # left out of what a failure prints
+
+GIB = 1 << 30
+Q35_LOW_MAX = 0xB0000000  # q35 keeps all RAM below this address if it fits ...
+Q35_LOW_SPLIT = 0x80000000  # ... and otherwise only so much of it
+
+
+class MachineError(Exception):
+    """The machine did not do what was asked of it. The text has the console's tail and the CPUs' registers."""
+
+
+class Machine:
+    """One virtual machine, started on entering the `with` block and ended on leaving it.
+
+    work         directory for logs and sockets' files; made if absent
+    scrim        True: scrim.elf is booted and starts the kernel; False: QEMU starts the kernel itself
+    kernel       "cloud", "full", or the path of an image
+    cpus, memory as QEMU's -smp and -m ("512M", "6G")
+    options      Scrim's own options, a string
+    args         kernel arguments added to KERNEL_ARGS (no commas)
+    kernel_args  replaces KERNEL_ARGS altogether
+    initrd       a path, None for no second module; default: the tests' initramfs
+    kexec        True: the initramfs with /boot/vmlinuz and /boot/initramfs in it
+    cpu          -cpu, default CPU_MODEL
+    icount       seed of a run with counted instructions (cpus=1); None: none
+    reboot       True: a reboot reboots; False: it ends QEMU
+    boot         replaces -kernel, -append and -initrd: a list of QEMU arguments (an ISO)
+    firmware     "bios" or "uefi"
+    extra        more QEMU arguments
+    agent        False for guests that have no agent on their second serial port
+    """
+
+    def __init__(self, work, scrim=True, kernel="cloud", cpus=1, memory="512M", options="", args="", kernel_args=KERNEL_ARGS,
+                 initrd=IMAGES / "initramfs.cpio.gz", kexec=False, cpu=CPU_MODEL, icount=None, reboot=False, boot=None,
+                 firmware="bios", extra=(), agent=True):
+        self.work = pathlib.Path(work)
+        self.scrim = scrim
+        self.cpus = cpus
+        self.memory_bytes = size_bytes(memory)
+        self.boot_id = None
+        self._kernel = IMAGES / f"vmlinuz-{kernel}" if kernel in ("cloud", "full") else pathlib.Path(kernel)
+        self._args = " ".join(f"{kernel_args} {args}".split())
+        self._initrd = IMAGES / "initramfs-kexec.cpio.gz" if kexec else initrd
+        self._options = options
+        self._cpu = cpu
+        self._icount = icount
+        self._reboot = reboot
+        self._boot = boot
+        self._firmware = firmware
+        self._extra = list(extra)
+        self._has_agent = agent
+        self._process = None
+        self._sockets = None
+        self._memory_path = None
+        self.memory = None
+        self._qmp = None
+        self._agent = None
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    def __enter__(self):
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind, value, trace):
+        self.close()
+
+    def close(self):
+        """Ends QEMU, however it is, and gives back the RAM file."""
+        if self._process and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        for part in (self._agent, self._qmp, self.memory):
+            if part:
+                part.close()
+        self._agent = self._qmp = self.memory = None
+        if self._memory_path:
+            self._memory_path.unlink(missing_ok=True)
+        if self._sockets:
+            shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def _start(self):
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._sockets = tempfile.mkdtemp(prefix="scrim-")
+        self._memory_path = memory_file(self.memory_bytes)
+        self.memory = MachineMemory(self._memory_path, self.memory_bytes)
+        qmp = listen(f"{self._sockets}/qmp")
+        agent = listen(f"{self._sockets}/agent") if self._has_agent else None
+        command = self._command()
+        (self.work / "command").write_text(" ".join(shell_word(word) for word in command) + "\n")
+        with open(self.work / "qemu.log", "wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._qmp = Qmp(accept(qmp, self._process, self.work))
+        if agent:
+            self._agent = Agent(accept(agent, self._process, self.work))
+
+    def _command(self):
+        command = [
+            "qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-vga", "std", "-display", "none",
+            "-machine", "q35,smm=off,memory-backend=ram",
+            "-object", f"memory-backend-file,id=ram,size={self.memory_bytes},mem-path={self._memory_path},share=on",
+            "-cpu", self._cpu, "-smp", str(self.cpus), "-m", f"{self.memory_bytes >> 20}M",
+            "-chardev", f"file,id=console,path={self.console_path}", "-serial", "chardev:console",
+            "-chardev", f"socket,id=qmp,path={self._sockets}/qmp", "-mon", "chardev=qmp,mode=control",
+        ]
+        if self._has_agent:
+            command += ["-chardev", f"socket,id=agent,path={self._sockets}/agent", "-serial", "chardev:agent"]
+        if self._firmware == "uefi":
+            command += uefi_arguments(self.work)
+        if self._icount is not None:
+            command += ["-seed", str(self._icount)] + ICOUNT_ARGS
+        if not self._reboot:
+            command += ["-no-reboot"]
+        return command + self._boot_arguments() + self._extra
+
+    def _boot_arguments(self):
+        if self._boot is not None:
+            return list(self._boot)
+        if not self.scrim:
+            initrd = ["-initrd", str(self._initrd)] if self._initrd else []
+            return ["-kernel", str(self._kernel), "-append", self._args] + initrd
+        return scrim_arguments(self._options, [f"{self._kernel} {self._args}"] + ([str(self._initrd)] if self._initrd else []))
+
+    # --- the guest ----------------------------------------------------------------------------------------------------
+
+    def wait_ready(self, timeout=READY_TIMEOUT):
+        """Waits until the agent of a newly booted kernel answers (also after a reboot or kexec). Returns self."""
+        self.boot_id = self._ask(lambda: self._agent.wait_ready(timeout, self._check_alive), f"no agent after {timeout} s")
+        return self
+
+    def run(self, command, timeout=RUN_TIMEOUT):
+        """Runs a shell script in the guest. Returns (exit status, output with standard error in it)."""
+        return self._ask(
+            lambda: self._agent.run(command, timeout, self._check_alive), f"no end after {timeout} s: {command}"
+        )
+
+    def must(self, command, timeout=RUN_TIMEOUT):
+        """Runs a shell script that has to exit with 0. Returns its output without white space at the ends."""
+        status, output = self.run(command, timeout)
+        if status != 0:
+            raise self.error(f"exit status {status}: {command}\n{output}")
+        return output.strip()
+
+    def spawn(self, command):
+        """Starts a shell script in the background of the guest. Returns a Job: `poll()`, `wait(timeout)`, `output()`."""
+        name = f"/tmp/job.{secrets.token_hex(4)}"
+        script = base64.b64encode(command.encode()).decode()
+        self.must(f"echo {script} | base64 -d >{name}.sh\n(sh {name}.sh >{name}.out 2>&1 </dev/null; echo $? >{name}.tmp; "
+                  f"mv {name}.tmp {name}.rc) >/dev/null 2>&1 &")
+        return Job(self, name)
+
+    def send(self, command):
+        """Sends a script that will not come back (reboot, kexec, power-off, panic): nothing is waited for."""
+        self._agent.send(command)
+
+    def dmesg(self):
+        """The kernel's log as a list of lines."""
+        return self.must("dmesg").splitlines()
+
+    def status(self):
+        """`scrimctl status --json`, parsed."""
+        text = self.must("scrimctl status --json")
+        try:
+            return json.loads(text)
+        except ValueError as reason:
+            raise self.error(f"scrimctl status --json is not JSON ({reason}):\n{text}") from reason
+
+    # --- from outside -------------------------------------------------------------------------------------------------
+
+    @property
+    def console_path(self):
+        """File that the first serial port writes to."""
+        return self.work / "console.log"
+
+    @property
+    def console(self):
+        """All that the first serial port has said, Scrim's lines and the kernel's, without carriage returns."""
+        if not self.console_path.exists():
+            return ""
+        return self.console_path.read_bytes().decode("utf-8", "replace").replace("\r", "")
+
+    def wait_console(self, pattern, timeout=READY_TIMEOUT):
+        """Waits until the console matches the regular expression. Returns the match."""
+        deadline = time.monotonic() + timeout
+        while True:
+            ended = self._process.poll() is not None
+            match = re.search(pattern, self.console, re.MULTILINE)
+            if match:
+                return match
+            if ended:
+                raise self.error(f"QEMU ended (status {self._process.returncode}), and the console never said: {pattern}")
+            if time.monotonic() > deadline:
+                raise self.error(f"the console did not say within {timeout} s: {pattern}")
+            time.sleep(0.1)
+
+    def wait_exit(self, timeout=READY_TIMEOUT):
+        """Waits for the end of QEMU (power-off, reboot with reboot=False, isa-debug-exit). Returns its exit status."""
+        try:
+            return self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise self.error(f"still running after {timeout} s, should have ended") from None
+
+    @property
+    def alive(self):
+        """True while QEMU runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def qmp(self, command, **arguments):
+        """A QMP command ("inject-nmi", "stop", "cont", ...). Returns what it returns."""
+        return self._ask(lambda: self._qmp.command(command, arguments), f"QMP did not answer: {command}")
+
+    def monitor(self, line):
+        """A command of the human monitor ("info mtree", "xp /4gx 0x1000"). Returns its text."""
+        return self.qmp("human-monitor-command", **{"command-line": line}).replace("\r", "")
+
+    def wait_event(self, name, timeout=READY_TIMEOUT):
+        """Waits for a QMP event ("RESET", "SHUTDOWN", "GUEST_PANICKED"), also one that came before and was not waited for."""
+        return self._ask(lambda: self._qmp.wait_event(name, timeout), f"no event {name} within {timeout} s")
+
+    def error(self, reason):
+        """A MachineError with all that helps to see why: console's tail, QEMU's messages, registers of all CPUs."""
+        lines = self.console.splitlines()
+        parts = [reason, f"--- console, last of {len(lines)} lines", *lines[-CONSOLE_TAIL_LINES:]]
+        log = (self.work / "qemu.log").read_text(errors="replace").strip() if (self.work / "qemu.log").exists() else ""
+        if log:
+            parts += ["--- QEMU says", log]
+        if self._agent and self._agent.partial:
+            parts += ["--- agent, last seen", self._agent.partial[-2000:]]
+        if self.alive and self._qmp:
+            parts += ["--- registers", self._registers()]
+        return MachineError("\n".join(parts))
+
+    def _registers(self):
+        try:
+            text = self._qmp.command("human-monitor-command", {"command-line": "info registers -a"}).replace("\r", "")
+            return "\n".join(line for line in text.splitlines() if not VECTOR_REGISTERS.match(line))
+        except (OSError, EOFError, TimeoutError) as reason:
+            return f"(the monitor does not answer: {reason!r})"
+
+    def _ask(self, action, reason):
+        try:
+            return action()
+        except TimeoutError:
+            raise self.error(reason) from None
+        except (OSError, EOFError) as failure:
+            self._settle()
+            ended = f"QEMU ended (status {self._process.returncode})" if not self.alive else f"lost the machine: {failure!r}"
+            raise self.error(f"{ended}; {reason}") from None
+
+    def _settle(self):
+        """Its sockets close a moment before QEMU is gone."""
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            pass
+
+    def _check_alive(self):
+        """Called while waiting for the agent: a kernel that has panicked will never answer."""
+        if not self.alive:
+            raise EOFError("QEMU ended")
+        if "---[ end Kernel panic" in self.console:
+            raise EOFError("the kernel panicked")
+
+
+class Job:
+    """A script in the background of the guest."""
+
+    def __init__(self, machine, name):
+        self._machine = machine
+        self._name = name
+
+    def poll(self):
+        """Exit status, or None while it runs."""
+        text = self._machine.must(f"cat {self._name}.rc 2>/dev/null || true")
+        return int(text) if text else None
+
+    def output(self):
+        """What it has printed so far."""
+        return self._machine.must(f"cat {self._name}.out")
+
+    def wait(self, timeout=RUN_TIMEOUT):
+        """Waits for its end in the guest, by the host's clock. Returns (status, output)."""
+        deadline = time.monotonic() + timeout
+        while (status := self.poll()) is None:
+            if time.monotonic() > deadline:
+                raise self._machine.error(f"background job still runs after {timeout} s; it said:\n{self.output()}")
+            time.sleep(0.3)
+        return status, self.output()
+
+
+class Agent:
+    """The host's end of the protocol that initramfs/agent describes."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self._received = b""
+
+    @property
+    def partial(self):
+        """What has come and belongs to no finished answer."""
+        return self._received.decode("utf-8", "replace")
+
+    def close(self):
+        self._connection.close()
+
+    def wait_ready(self, timeout, check):
+        return self._until(rb"@ready ([0-9a-f-]+)\r?\n", timeout, check).group(1).decode()
+
+    def run(self, command, timeout, check):
+        token = self.send(command)
+        self._until(rb"@begin %s\r?\n" % token, timeout, check)
+        end = self._until(rb"@end %s (\d+)\r?\n" % token, timeout, check)
+        return int(end.group(1)), end.string[: end.start()].decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def send(self, command):
+        token = secrets.token_hex(8).encode()
+        self._connection.settimeout(QMP_TIMEOUT)
+        self._connection.sendall(token + b" " + base64.b64encode(command.encode()) + b"\n")
+        return token
+
+    def _until(self, pattern, timeout, check):
+        """Waits for the pattern and drops all up to its end. `check` raises when waiting has become vain."""
+        deadline = time.monotonic() + timeout
+        searched = 0
+        expression = re.compile(pattern)
+        while not (match := expression.search(self._received, searched)):
+            searched = max(0, len(self._received) - 128)
+            if time.monotonic() > deadline:
+                raise TimeoutError
+            self._receive(check)
+        self._received = self._received[match.end() :]
+        return match
+
+    def _receive(self, check):
+        self._connection.settimeout(1)
+        try:
+            data = self._connection.recv(65536)
+        except TimeoutError:
+            check()
+            return
+        if not data:
+            raise EOFError("the agent's line closed")
+        self._received += data
+
+
+class Qmp:
+    """QEMU's control socket. Events are kept until they are waited for."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self._received = b""
+        self.events = []
+        self._read(QMP_TIMEOUT)
+        self.command("qmp_capabilities", {})
+
+    def close(self):
+        self._connection.close()
+
+    def command(self, name, arguments):
+        self._connection.settimeout(QMP_TIMEOUT)
+        self._connection.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
+        while True:
+            answer = self._read(QMP_TIMEOUT)
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                raise OSError(f"QMP {name}: {answer['error']['desc']}")
+            self.events.append(answer)
+
+    def wait_event(self, name, timeout):
+        deadline = time.monotonic() + timeout
+        while not (found := [event for event in self.events if event["event"] == name]):
+            self.events.append(self._read(max(0.1, deadline - time.monotonic())))
+        self.events.remove(found[0])
+        return found[0]
+
+    def _read(self, timeout):
+        self._connection.settimeout(timeout)
+        while b"\n" not in self._received:
+            data = self._connection.recv(65536)
+            if not data:
+                raise EOFError("QMP closed")
+            self._received += data
+        line, _, self._received = self._received.partition(b"\n")
+        return json.loads(line)
+
+
+class MachineMemory:
+    """The machine's RAM, live, by machine-physical address: bytes as the hardware has them, whatever any map says."""
+
+    def __init__(self, path, size):
+        self.size = size
+        self.low = size if size < Q35_LOW_MAX else Q35_LOW_SPLIT
+        with open(path, "r+b") as file:
+            file.truncate(size)
+            self._map = mmap.mmap(file.fileno(), size)
+
+    def close(self):
+        self._map.close()
+
+    def ranges(self):
+        """[(start, end)] of RAM; ROMs and the VGA window lie over some of the first MiB and are not seen here."""
+        high = [(4 * GIB, 4 * GIB + self.size - self.low)] if self.size > self.low else []
+        return [(0, self.low)] + high
+
+    def read(self, address, count):
+        """`count` bytes of RAM at a machine address."""
+        offset = self._offset(address, count)
+        return self._map[offset : offset + count]
+
+    def write(self, address, data):
+        """Writes RAM behind the machine's back (a fault to be noticed)."""
+        offset = self._offset(address, len(data))
+        self._map[offset : offset + len(data)] = data
+
+    def read_u64(self, address):
+        """A little-endian 64-bit word of RAM."""
+        return int.from_bytes(self.read(address, 8), "little")
+
+    def _offset(self, address, count):
+        for start, end in self.ranges():
+            if start <= address and address + count <= end:
+                return address if start == 0 else address - start + self.low
+        raise ValueError(f"{address:#x}, {count} bytes: not RAM of this machine")
+
+
+# --- QEMU's command line ----------------------------------------------------------------------------------------------
+
+
+def scrim_arguments(options, modules, elf=BUILD / "scrim.elf"):
+    """QEMU arguments that boot scrim.elf with modules, each "PATH ARGUMENTS". Commas inside a module are doubled."""
+    arguments = ["-kernel", str(elf)]
+    if options:
+        arguments += ["-append", options]
+    if modules:
+        arguments += ["-initrd", ",".join(module.replace(",", ",,") for module in modules)]
+    return arguments
+
+
+def uefi_arguments(work):
+    """OVMF with variables of its own, fresh for each machine."""
+    code, variables = pathlib.Path("/usr/share/OVMF/OVMF_CODE.fd"), pathlib.Path("/usr/share/OVMF/OVMF_VARS.fd")
+    for part in (code, variables):
+        if not part.exists():
+            raise MachineError(f"{part} is missing: install ovmf (`make setup`)")
+    own = work / "ovmf_vars.fd"
+    shutil.copy(variables, own)
+    return ["-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}",
+            "-drive", f"if=pflash,format=raw,unit=1,file={own}"]
+
+
+def size_bytes(text):
+    """"512M" or "6G" in bytes."""
+    match = re.fullmatch(r"(\d+)([MG])", text)
+    if not match:
+        raise ValueError(f"not a memory size: {text}")
+    return int(match.group(1)) << {"M": 20, "G": 30}[match.group(2)]
+
+
+def memory_file(size):
+    """An empty file for the machine's RAM: in /dev/shm where that has the room, under the build directory otherwise."""
+    shared = pathlib.Path("/dev/shm")
+    directory = BUILD / "tmp"
+    if shared.is_dir() and shutil.disk_usage(shared).free > size + GIB:
+        directory = shared
+    directory.mkdir(parents=True, exist_ok=True)
+    handle, path = tempfile.mkstemp(prefix="scrim-ram-", dir=directory)
+    os.close(handle)
+    return pathlib.Path(path)
+
+
+def shell_word(word):
+    """A word as it has to be typed into a shell, so that the file `command` can be pasted."""
+    return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else "'" + word.replace("'", "'\\''") + "'"
+
+
+def listen(path):
+    """A listening UNIX socket that QEMU connects to before its first instruction."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    listener.listen(1)
+    return listener
+
+
+def accept(listener, process, work):
+    """Takes QEMU's connection; a QEMU that refuses its command line says why instead."""
+    deadline = time.monotonic() + QMP_TIMEOUT
+    listener.settimeout(0.2)
+    with listener:
+        while True:
+            try:
+                return listener.accept()[0]
+            except TimeoutError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    said = (work / "qemu.log").read_text(errors="replace")
+                    raise MachineError(f"QEMU did not start (status {process.poll()}):\n{said}") from None
+
+
+def end_with_parent():
+    """Turns SIGTERM into an exception, so that `with Machine` ends its QEMU when the test is told to stop."""
+    def stop(_signal, _frame):
+        raise SystemExit("stopped")
+    signal.signal(signal.SIGTERM, stop)
