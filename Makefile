@@ -5,6 +5,7 @@ include mk/target.mk
 include mk/tools.mk
 include mk/host.mk
 include mk/setup.mk
+-include mk/guest.mk
 include mk/system.mk
 
 .SECONDARY:

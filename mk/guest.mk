@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# What runs inside the virtual machine. GUEST_PROGRAMS are static Linux programs: the harness puts every file of
+# $(BUILD)/guest into the initramfs, so objects lie elsewhere. GUEST_IMAGES are kernels for the boot loader.
+GUEST_DIR := tests/guest
+GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
+GUEST_LDFLAGS := -static -pthread -Wl,-s
+GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,work)
+GUEST_IMAGES :=
+
+$(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+
+guest-obj = $(addprefix $(BUILD)/guest-obj/,$(1))
+$(BUILD)/guest/work: $(call guest-obj,work.o guest_util.o)
+
+$(GUEST_PROGRAMS):
+	@mkdir -p $(@D)
+	$(CC) $(GUEST_LDFLAGS) $^ -o $@
+
+guest-build: $(GUEST_PROGRAMS) $(GUEST_IMAGES)
+.PHONY: guest-build
+-include $(wildcard $(BUILD)/guest-obj/*.d)
