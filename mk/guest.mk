@@ -4,7 +4,7 @@
 GUEST_DIR := tests/guest
 GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
 GUEST_LDFLAGS := -static -pthread -Wl,-s
-GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,work)
+GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work)
 GUEST_IMAGES :=
 
 $(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
@@ -12,6 +12,7 @@ $(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
 	$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
 guest-obj = $(addprefix $(BUILD)/guest-obj/,$(1))
+$(BUILD)/guest/load: $(call guest-obj,load.o load_churn.o load_pair.o load_pattern.o load_region.o load_ring.o load_time.o guest_util.o)
 $(BUILD)/guest/work: $(call guest-obj,work.o guest_util.o)
 
 $(GUEST_PROGRAMS):

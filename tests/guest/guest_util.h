@@ -32,7 +32,8 @@ unsigned guest_cpu_limit(void);
 /* Pins the calling thread to one CPU; false if the kernel does not take it (offline, or no such CPU). */
 bool guest_pin(unsigned cpu);
 
-/* Pins to the first CPU that can be had of wanted, wanted + 1, ... modulo limit. Returns it, or limit if there is none. */
+/* Pins to the first CPU that can be had of wanted, wanted + 1, ... modulo limit. Returns it, or limit if there is none.
+ */
 unsigned guest_pin_near(unsigned wanted, unsigned limit);
 
 /*

@@ -80,9 +80,10 @@ static void run_hash(struct work *work, uint8_t *memory)
 			uint32_t word, t1, t2;
 
 			memcpy(&word, memory + i, 4);
-			t1 = s[7] + ((s[4] >> 6 | s[4] << 26) ^ (s[4] >> 11 | s[4] << 21)) + ((s[4] & s[5]) ^ (~s[4] & s[6])) +
-			     word;
-			t2 = ((s[0] >> 2 | s[0] << 30) ^ (s[0] >> 13 | s[0] << 19)) + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+			t1 = s[7] + ((s[4] >> 6 | s[4] << 26) ^ (s[4] >> 11 | s[4] << 21)) +
+			     ((s[4] & s[5]) ^ (~s[4] & s[6])) + word;
+			t2 = ((s[0] >> 2 | s[0] << 30) ^ (s[0] >> 13 | s[0] << 19)) +
+			     ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
 			memmove(s + 1, s, 7 * sizeof(s[0]));
 			s[4] += t1;
 			s[0] = t1 + t2;
@@ -185,7 +186,8 @@ static void run_mprotect(struct work *work, uint8_t *memory)
 
 		work_require(mprotect(memory, PROTECT_PAGES * GUEST_PAGE_SIZE, PROT_READ) == 0, "mprotect");
 		sum += bytes[at];
-		work_require(mprotect(memory, PROTECT_PAGES * GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE) == 0, "mprotect");
+		work_require(mprotect(memory, PROTECT_PAGES * GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE) == 0,
+			     "mprotect");
 		bytes[at] = (uint8_t)(sum + i);
 	}
 	work_fold(work, sum);
@@ -198,7 +200,7 @@ static const struct section sections[] = {
 	{ "fault", run_fault, 0 },
 	{ "switch", run_switch, 0 },
 	{ "read", run_read, READ_BYTES },
-	{ "mprotect", run_mprotect, PROTECT_PAGES * GUEST_PAGE_SIZE },
+	{ "mprotect", run_mprotect, PROTECT_PAGES *GUEST_PAGE_SIZE },
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))
 
@@ -255,7 +257,8 @@ static const struct section *work_find_section(const char *name)
 static void work_usage(void)
 {
 	puts("work [--section NAME] [--scale K]\n"
-	     "Runs a fixed set of operations (K times as many; 1) and prints TSC ticks of each section as one line of JSON.");
+	     "Runs a fixed set of operations (K times as many; 1) and prints TSC ticks of each section as one line of "
+	     "JSON.");
 	exit(0);
 }
 
@@ -286,7 +289,8 @@ int main(int argc, char **argv)
 		if (only == NULL || only == &sections[i])
 			total += ticks[i] = work_run_section(&work, &sections[i]);
 
-	printf("{\"tool\": \"work\", \"scale\": %lu, \"fixed_addresses\": %s, \"sections\": {", work.scale, fixed ? "true" : "false");
+	printf("{\"tool\": \"work\", \"scale\": %lu, \"fixed_addresses\": %s, \"sections\": {", work.scale,
+	       fixed ? "true" : "false");
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
 		if (only == NULL || only == &sections[i]) {
 			printf("%s\"%s\": %lu", separator, sections[i].name, ticks[i]);
