@@ -1,0 +1,25 @@
+# scrimctl, a static Linux program, and its unit tests, which link it with a fake machine.
+SCRIMCTL_SRC := $(wildcard tools/scrimctl/*.c)
+SCRIMCTL_OBJ := $(patsubst %.c,$(BUILD)/obj/%.o,$(SCRIMCTL_SRC))
+SCRIMCTL_TEST_SRC := $(filter-out tools/scrimctl/main.c,$(SCRIMCTL_SRC)) $(wildcard tests/unit/scrimctl/*.c)
+SCRIMCTL_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/obj/%.o,$(SCRIMCTL_TEST_SRC))
+
+$(BUILD)/obj/tools/scrimctl/%.o: tools/scrimctl/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) -D_GNU_SOURCE -O2 $(WARNINGS) -Iabi -MMD -MP -c $< -o $@
+
+$(BUILD)/scrimctl: $(SCRIMCTL_OBJ)
+	$(CC) -static $^ -ljansson -o $@
+
+$(SCRIMCTL_TEST_OBJ): UNIT_CFLAGS += -D_GNU_SOURCE -Itools/scrimctl
+
+$(BUILD)/unit/test_scrimctl: $(SCRIMCTL_TEST_OBJ)
+	$(CC) $(UNIT_SAN) $^ -lcmocka -ljansson -o $@
+
+scrimctl: $(BUILD)/scrimctl
+
+# Not found by the pattern in host.mk, since it links other sources.
+unit-build: $(BUILD)/unit/test_scrimctl
+
+.PHONY: scrimctl
+-include $(SCRIMCTL_OBJ:.o=.d)

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides what every verb works with: the way to Scrim, the way to the OS's CPUs, and where its words go. */
+#pragma once
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#define SCRIMCTL_VERSION "0.1.0"
+
+#define MUST_CHECK       __attribute__((warn_unused_result))
+
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_REFUSED = 1, /* refused or failed; the machine is as before unless the message says otherwise */
+	EXIT_USAGE = 2
+};
+
+struct port_ops;
+struct cpu_ops;
+
+struct session {
+	const struct port_ops *port;
+	const struct cpu_ops *cpus;
+	void *context; /* handed to both; the tests' fake machine */
+	FILE *out;
+	FILE *err;
+	bool show_progress;                       /* err is a terminal */
+	const volatile sig_atomic_t *interrupted; /* not 0: finish the request at hand, leave a valid state, stop */
+};
+
+/* One line on the error stream: "scrimctl: ...". The caller writes "what, why; what to do instead". */
+void complain(const struct session *session, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Reads all that `status` shows. Each number is true at its own instant: where another program changes the machine
+ * meanwhile, two numbers may be of different instants.
+ */
+#include "status_data.h"
+
+#include <stdlib.h>
+
+#include "explain.h"
+#include "names.h"
+#include "visit.h"
+
+/* Bounds on what a wrong answer could make this program allocate. */
+#define CPU_LIMIT   65536u
+#define RANGE_LIMIT 65536u
+
+const char status_reserve_formula[] = "reserve= bytes >= 4096 x pages displaced at the same time (free frames), plus "
+				      "4096 for each 2 MiB chunk in which a "
+				      "page is displaced, times 2 (leaf of the map and its hardware table)";
+
+static bool complain_refused(const struct session *session, enum scrim_op op, const struct reply *reply)
+{
+	explain(session, "reading the status", op, reply);
+	return false;
+}
+
+static bool gather_info(const struct session *session, struct status *status)
+{
+	for (int what = 0; what < SCRIM_INFO_COUNT; what++)
+		if (!request_info(session, (enum scrim_info)what, &status->info[what]))
+			return false;
+	return true;
+}
+
+static bool gather_cpu(const struct session *session, uint64_t index, struct status_cpu *cpu)
+{
+	for (unsigned what = 0; what < SCRIM_CPU_INFO_COUNT; what++) {
+		struct reply reply = request(session, SCRIM_OP_CPU_INFO, index, what);
+
+		if (reply.status != SCRIM_OK)
+			return complain_refused(session, SCRIM_OP_CPU_INFO, &reply);
+		cpu->info[what] = reply.result0;
+	}
+	for (unsigned cause = 0; cause < SCRIM_EXIT_COUNT; cause++) {
+		struct reply reply = request(session, SCRIM_OP_CPU_EXITS, index, cause);
+
+		if (reply.status != SCRIM_OK)
+			return complain_refused(session, SCRIM_OP_CPU_EXITS, &reply);
+		cpu->exits[cause] = reply.result0;
+		cpu->exits_total += reply.result0;
+	}
+	return true;
+}
+
+static bool gather_cpus(const struct session *session, struct status *status)
+{
+	uint64_t count = status->info[SCRIM_INFO_CPUS];
+
+	if (count > CPU_LIMIT) {
+		complain(session,
+			 "Scrim reports %llu CPUs, more than this program can show; install the scrimctl that came "
+			 "with the scrim.elf that was booted",
+			 (unsigned long long)count);
+		return false;
+	}
+	status->cpus = calloc(count == 0 ? 1 : count, sizeof(*status->cpus));
+	if (status->cpus == NULL) {
+		complain(session, "no memory to read the status; free some and try again");
+		return false;
+	}
+	for (uint64_t i = 0; i < count; i++) {
+		if (!gather_cpu(session, i, &status->cpus[i]))
+			return false;
+		for (unsigned cause = 0; cause < SCRIM_EXIT_COUNT; cause++)
+			status->exits[cause] += status->cpus[i].exits[cause];
+		status->exits_total += status->cpus[i].exits_total;
+	}
+	return true;
+}
+
+static bool append_range(struct status_ranges *ranges, uint64_t start, uint64_t end)
+{
+	struct status_range *items = realloc(ranges->items, (ranges->count + 1) * sizeof(*items));
+
+	if (items == NULL)
+		return false;
+	items[ranges->count++] = (struct status_range){ .start = start, .end = end };
+	ranges->items = items;
+	return true;
+}
+
+static bool gather_ranges(const struct session *session, enum scrim_range kind, struct status_ranges *ranges)
+{
+	while (ranges->count < RANGE_LIMIT) {
+		struct reply reply = request(session, SCRIM_OP_RANGE, ranges->count, kind);
+
+		if (reply.status == SCRIM_EINVAL)
+			return true;
+		if (reply.status != SCRIM_OK)
+			return complain_refused(session, SCRIM_OP_RANGE, &reply);
+		if (!append_range(ranges, reply.result0, reply.result1)) {
+			complain(session, "no memory to read the status; free some and try again");
+			return false;
+		}
+	}
+	return true;
+}
+
+/* A guard that has ended is taken off by the CPU's own next request: without it `status` would show what is over. */
+static bool settle_guards(const struct session *session)
+{
+	enum scrim_state state;
+
+	if (!request_state(session, &state))
+		return false;
+	if (state == SCRIM_GUARDED)
+		visit_settle(session);
+	return true;
+}
+
+bool status_gather(const struct session *session, uint32_t version, struct status *status)
+{
+	status->version = version;
+	if (!settle_guards(session) || !gather_info(session, status) || !gather_cpus(session, status))
+		return false;
+	for (int kind = 0; kind < SCRIM_RANGE_COUNT; kind++)
+		if (!gather_ranges(session, (enum scrim_range)kind, &status->ranges[kind]))
+			return false;
+	return true;
+}
+
+void status_free(struct status *status)
+{
+	free(status->cpus);
+	for (int kind = 0; kind < SCRIM_RANGE_COUNT; kind++)
+		free(status->ranges[kind].items);
+	*status = (struct status){ 0 };
+}
+
+const char *status_version(const struct status *status, char text[STATUS_VERSION_SIZE])
+{
+	snprintf(text, STATUS_VERSION_SIZE, "%u.%u.%u", status->version >> 16, status->version >> 8 & 0xff,
+		 status->version & 0xff);
+	return text;
+}
+
+const char *status_portion_state(const struct status *status)
+{
+	switch (status->info[SCRIM_INFO_STATE]) {
+	case SCRIM_GUARDED:
+	case SCRIM_NATIVE:
+		return "locked";
+	case SCRIM_REMAPPING:
+		return "remapping";
+	default:
+		return "managed";
+	}
+}
+
+const char *status_last_name(const struct status *status)
+{
+	return status->info[SCRIM_INFO_LAST_OP] == 0 ? NULL : name_of_op(status->info[SCRIM_INFO_LAST_OP]);
+}
+
+bool status_seconds(const struct status *status, enum scrim_info ticks, double *seconds)
+{
+	if (status->info[SCRIM_INFO_TSC_HZ] == 0)
+		return false;
+	*seconds = (double)status->info[ticks] / (double)status->info[SCRIM_INFO_TSC_HZ];
+	return true;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The status as JSON. Keys are a contract: they may be added, and neither go nor change their meaning. The shape is
+ * always the same: what is unknown is null, what is empty is an empty list.
+ */
+#include "status_json.h"
+
+#include "json.h"
+#include "names.h"
+
+struct counter {
+	const char *key;
+	enum scrim_info info;
+};
+
+#define COUNTER_END                                                                                                    \
+	{                                                                                                              \
+		NULL, SCRIM_INFO_COUNT                                                                                 \
+	}
+
+static json_t *counters(const struct status *status, const struct counter *counter)
+{
+	json_t *object = json_object();
+
+	for (; counter->key != NULL; counter++)
+		json_put(&object, counter->key, json_count(status->info[counter->info]));
+	return object;
+}
+
+static json_t *exits(const uint64_t *by_cause, uint64_t total)
+{
+	json_t *object = json_object();
+	json_t *causes = json_object();
+
+	for (unsigned cause = 0; cause < SCRIM_EXIT_COUNT; cause++)
+		json_put(&causes, name_of_exit(cause), json_count(by_cause[cause]));
+	json_put(&object, "total", json_count(total));
+	json_put(&object, "by_cause", causes);
+	return object;
+}
+
+static json_t *cpus(const struct status *status)
+{
+	json_t *array = json_array();
+
+	for (uint64_t i = 0; i < status->info[SCRIM_INFO_CPUS]; i++) {
+		const struct status_cpu *cpu = &status->cpus[i];
+		json_t *object = json_object();
+
+		json_put(&object, "index", json_count(i));
+		json_put(&object, "apic_id", json_count(cpu->info[SCRIM_CPU_APIC_ID]));
+		json_put(&object, "mode", json_string(name_of_cpu_mode(cpu->info[SCRIM_CPU_MODE])));
+		json_put(&object, "vmcb", json_address(cpu->info[SCRIM_CPU_VMCB]));
+		json_put(&object, "exits", exits(cpu->exits, cpu->exits_total));
+		json_put(&object, "nmis_passed", json_count(cpu->info[SCRIM_CPU_NMIS_PASSED]));
+		json_append(&array, object);
+	}
+	return array;
+}
+
+/* `state` may be NULL: then the ranges have none. */
+static json_t *ranges(const struct status_ranges *list, const char *state)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < list->count; i++) {
+		json_t *object = json_object();
+
+		json_put(&object, "start", json_address(list->items[i].start));
+		json_put(&object, "end", json_address(list->items[i].end));
+		if (state != NULL)
+			json_put(&object, "state", json_string(state));
+		json_append(&array, object);
+	}
+	return array;
+}
+
+static json_t *all_ranges(const struct status *status)
+{
+	json_t *object = json_object();
+
+	json_put(&object, "own", ranges(&status->ranges[SCRIM_RANGE_OWN], NULL));
+	json_put(&object, "frames", ranges(&status->ranges[SCRIM_RANGE_FRAMES], NULL));
+	json_put(&object, "dma_free", ranges(&status->ranges[SCRIM_RANGE_DMA_FREE], NULL));
+	return object;
+}
+
+static json_t *pages(const struct status *status)
+{
+	static const struct counter keys[] = {
+		{ "ram", SCRIM_INFO_PAGES_RAM },
+		{ "managed", SCRIM_INFO_PAGES_MANAGED },
+		{ "displaced", SCRIM_INFO_PAGES_DISPLACED },
+		{ "shared", SCRIM_INFO_PAGES_SHARED },
+		{ "free_frames", SCRIM_INFO_FRAMES_FREE },
+		{ "retired", SCRIM_INFO_FRAMES_RETIRED },
+		COUNTER_END,
+	};
+
+	return counters(status, keys);
+}
+
+static json_t *memory(const struct status *status)
+{
+	static const struct counter keys[] = {
+		{ "vmm_bytes", SCRIM_INFO_VMM_BYTES },
+		{ "fixed_bytes", SCRIM_INFO_FIXED_BYTES },
+		{ "image_bytes", SCRIM_INFO_IMAGE_BYTES },
+		{ "map_bytes", SCRIM_INFO_MAP_BYTES },
+		COUNTER_END,
+	};
+	json_t *object = counters(status, keys);
+
+	json_put(&object, "reserve_formula", json_string(status_reserve_formula));
+	return object;
+}
+
+static json_t *machine_counters(const struct status *status)
+{
+	static const struct counter keys[] = {
+		{ "switches", SCRIM_INFO_SWITCHES },
+		{ "kicks", SCRIM_INFO_KICKS },
+		{ "flushes", SCRIM_INFO_FLUSHES },
+		{ "cpus_lost", SCRIM_INFO_CPUS_LOST },
+		COUNTER_END,
+	};
+
+	return counters(status, keys);
+}
+
+static json_t *time_of(const struct status *status, enum scrim_info ticks, double units_per_second)
+{
+	double seconds;
+
+	return status_seconds(status, ticks, &seconds) ? json_real(seconds * units_per_second) : json_null();
+}
+
+static json_t *last_operation(const struct status *status)
+{
+	static const struct counter keys[] = {
+		{ "pages_moved", SCRIM_INFO_LAST_PAGES_MOVED },
+		{ "copies", SCRIM_INFO_LAST_COPIES },
+		{ "direct", SCRIM_INFO_LAST_DIRECT },
+		{ "indirect", SCRIM_INFO_LAST_INDIRECT },
+		COUNTER_END,
+	};
+	const char *name = status_last_name(status);
+	json_t *object = counters(status, keys);
+
+	json_put(&object, "name", name == NULL ? json_null() : json_string(name));
+	json_put(&object, "longest_pause_us", time_of(status, SCRIM_INFO_LAST_LONGEST_EXIT_TSC, 1e6));
+	json_put(&object, "seconds", time_of(status, SCRIM_INFO_LAST_TSC, 1));
+	return object;
+}
+
+json_t *status_json(const struct status *status)
+{
+	char version[STATUS_VERSION_SIZE];
+	json_t *root = json_object();
+
+	json_put(&root, "version", json_string(status_version(status, version)));
+	json_put(&root, "abi", json_count(SCRIM_ABI_VERSION));
+	json_put(&root, "vendor", json_string(name_of_vendor(status->info[SCRIM_INFO_VENDOR])));
+	json_put(&root, "state", json_string(name_of_state(status->info[SCRIM_INFO_STATE])));
+	json_put(&root, "backend", json_string(name_of_backend(status->info[SCRIM_INFO_BACKEND])));
+	json_put(&root, "cpus_in_os", json_count(status->info[SCRIM_INFO_CPUS_IN_OS]));
+	json_put(&root, "cpus_translating", json_count(status->info[SCRIM_INFO_CPUS_TRANSLATING]));
+	json_put(&root, "dma_free", json_boolean(status->info[SCRIM_INFO_DMA_FREE] != 0));
+	json_put(&root, "tsc_hz", json_count(status->info[SCRIM_INFO_TSC_HZ]));
+	json_put(&root, "cpus", cpus(status));
+	json_put(&root, "portions", ranges(&status->ranges[SCRIM_RANGE_RAM], status_portion_state(status)));
+	json_put(&root, "pages", pages(status));
+	json_put(&root, "exits", exits(status->exits, status->exits_total));
+	json_put(&root, "memory", memory(status));
+	json_put(&root, "ranges", all_ranges(status));
+	json_put(&root, "counters", machine_counters(status));
+	json_put(&root, "last_operation", last_operation(status));
+	return root;
+}

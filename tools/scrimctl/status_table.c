@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The status as a page to read. Its wording may change: programs read --json. */
+#include "status_table.h"
+
+#include <inttypes.h>
+
+#include "names.h"
+#include "text.h"
+
+static void print_head(FILE *out, const struct status *status)
+{
+	const uint64_t *info = status->info;
+	char version[STATUS_VERSION_SIZE];
+
+	fprintf(out, "Scrim %s, ABI %u, %s\n\n", status_version(status, version), SCRIM_ABI_VERSION,
+		name_of_vendor(info[SCRIM_INFO_VENDOR]));
+	fprintf(out, "state      %s: %s\n", name_of_state(info[SCRIM_INFO_STATE]),
+		meaning_of_state(info[SCRIM_INFO_STATE]));
+	fprintf(out, "backend    %s\n", name_of_backend(info[SCRIM_INFO_BACKEND]));
+	fprintf(out,
+		"CPUs       %" PRIu64 " listed by firmware, %" PRIu64 " in the OS, %" PRIu64 " behind the map, %" PRIu64
+		" lost\n",
+		info[SCRIM_INFO_CPUS], info[SCRIM_INFO_CPUS_IN_OS], info[SCRIM_INFO_CPUS_TRANSLATING],
+		info[SCRIM_INFO_CPUS_LOST]);
+	fprintf(out,
+		"pages      %" PRIu64 " of RAM, %" PRIu64 " managed, %" PRIu64 " displaced, %" PRIu64 " shared\n"
+		"frames     %" PRIu64 " free, %" PRIu64 " retired\n",
+		info[SCRIM_INFO_PAGES_RAM], info[SCRIM_INFO_PAGES_MANAGED], info[SCRIM_INFO_PAGES_DISPLACED],
+		info[SCRIM_INFO_PAGES_SHARED], info[SCRIM_INFO_FRAMES_FREE], info[SCRIM_INFO_FRAMES_RETIRED]);
+}
+
+static void print_memory(FILE *out, const struct status *status)
+{
+	const uint64_t *info = status->info;
+	char all[TEXT_BYTES], fixed[TEXT_BYTES], image[TEXT_BYTES], map[TEXT_BYTES];
+
+	fprintf(out, "memory     %s of Scrim's own: %s fixed (code and data %s), the rest by reserve=; map %s now\n",
+		text_bytes(all, info[SCRIM_INFO_VMM_BYTES]), text_bytes(fixed, info[SCRIM_INFO_FIXED_BYTES]),
+		text_bytes(image, info[SCRIM_INFO_IMAGE_BYTES]), text_bytes(map, info[SCRIM_INFO_MAP_BYTES]));
+	fprintf(out, "           %s\n", status_reserve_formula);
+	fprintf(out, "counters   %" PRIu64 " switches, %" PRIu64 " kicks, %" PRIu64 " flushes\n",
+		info[SCRIM_INFO_SWITCHES], info[SCRIM_INFO_KICKS], info[SCRIM_INFO_FLUSHES]);
+	fprintf(out, "devices    %s\n",
+		info[SCRIM_INFO_DMA_FREE] != 0 ? "pages may move in the dma-free ranges below"
+					       : "no page may move: no IOMMU is driven, and dma-free= names no memory");
+}
+
+static void print_last(FILE *out, const struct status *status)
+{
+	const uint64_t *info = status->info;
+	const char *name = status_last_name(status);
+	double pause, seconds;
+
+	if (name == NULL) {
+		fputs("last       nothing yet\n", out);
+		return;
+	}
+	fprintf(out,
+		"last       %s: %" PRIu64 " pages moved, %" PRIu64 " copies (%" PRIu64 " direct, %" PRIu64 " indirect)",
+		name, info[SCRIM_INFO_LAST_PAGES_MOVED], info[SCRIM_INFO_LAST_COPIES], info[SCRIM_INFO_LAST_DIRECT],
+		info[SCRIM_INFO_LAST_INDIRECT]);
+	if (status_seconds(status, SCRIM_INFO_LAST_LONGEST_EXIT_TSC, &pause) &&
+	    status_seconds(status, SCRIM_INFO_LAST_TSC, &seconds))
+		fprintf(out, ", longest pause %.1f us, %.6f s", pause * 1e6, seconds);
+	fputc('\n', out);
+}
+
+static void print_ranges(FILE *out, const char *title, const struct status_ranges *ranges, const char *state)
+{
+	char size[TEXT_BYTES];
+
+	for (size_t i = 0; i < ranges->count; i++)
+		fprintf(out, "%-10s 0x%012" PRIx64 "-0x%012" PRIx64 "  %10s  %s\n", i == 0 ? title : "",
+			ranges->items[i].start, ranges->items[i].end,
+			text_bytes(size, ranges->items[i].end - ranges->items[i].start), state);
+}
+
+static void print_causes(FILE *out, const uint64_t *exits)
+{
+	for (unsigned cause = 0; cause < SCRIM_EXIT_COUNT; cause++)
+		if (exits[cause] != 0)
+			fprintf(out, " %s %" PRIu64, name_of_exit(cause), exits[cause]);
+	fputc('\n', out);
+}
+
+static void print_cpus(FILE *out, const struct status *status)
+{
+	fputs("\n CPU    APIC  mode              NMIs  VMCB                 exits  by cause\n", out);
+	for (uint64_t i = 0; i < status->info[SCRIM_INFO_CPUS]; i++) {
+		const struct status_cpu *cpu = &status->cpus[i];
+
+		fprintf(out, "%4" PRIu64 "  %6" PRIu64 "  %-11s  %9" PRIu64 "  0x%012" PRIx64 "  %10" PRIu64 " ", i,
+			cpu->info[SCRIM_CPU_APIC_ID], name_of_cpu_mode(cpu->info[SCRIM_CPU_MODE]),
+			cpu->info[SCRIM_CPU_NMIS_PASSED], cpu->info[SCRIM_CPU_VMCB], cpu->exits_total);
+		print_causes(out, cpu->exits);
+	}
+	fprintf(out, " all                                             %12" PRIu64 " ", status->exits_total);
+	print_causes(out, status->exits);
+}
+
+void status_table(FILE *out, const struct status *status)
+{
+	print_head(out, status);
+	print_memory(out, status);
+	print_last(out, status);
+	fputc('\n', out);
+	print_ranges(out, "RAM", &status->ranges[SCRIM_RANGE_RAM], status_portion_state(status));
+	print_ranges(out, "Scrim's", &status->ranges[SCRIM_RANGE_OWN], "");
+	print_ranges(out, "frames", &status->ranges[SCRIM_RANGE_FRAMES], "part of Scrim's");
+	print_ranges(out, "dma-free", &status->ranges[SCRIM_RANGE_DMA_FREE], "");
+	print_cpus(out, status);
+}

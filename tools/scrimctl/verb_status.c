@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `scrimctl status`: shows what the machine is in, and changes nothing but guards that are over. */
+#include "json.h"
+#include "options.h"
+#include "status_data.h"
+#include "status_json.h"
+#include "status_table.h"
+#include "verbs.h"
+
+static enum exit_code run_status(const struct session *session, int argc, char **argv)
+{
+	bool as_json = false;
+	const struct option_spec specs[] = { { "--json", &as_json, NULL }, { NULL, NULL, NULL } };
+	int operands = options_parse(session, argc, argv, specs);
+	struct status status = { 0 };
+	enum exit_code code = EXIT_REFUSED;
+	uint32_t version;
+
+	if (operands == OPTIONS_BAD || !options_no_operands(session, "status", operands, argv))
+		return EXIT_USAGE;
+	if (!request_connect(session, &version))
+		return EXIT_REFUSED;
+	if (status_gather(session, version, &status)) {
+		code = EXIT_DONE;
+		if (as_json)
+			code = json_print(session, status_json(&status));
+		else
+			status_table(session->out, &status);
+	}
+	status_free(&status);
+	return code;
+}
+
+const struct verb verb_status = {
+	.name = "status",
+	.arguments = "[--json]",
+	.summary = "Show what the machine is in",
+	.help = "Shows the state, the CPUs, the pages, what Scrim costs in memory and exits, and the last operation.\n"
+		"While the state is guarded, each CPU is visited once first, so that a guard that is over is taken "
+		"off.\n"
+		"\n"
+		"  --json   for programs; addresses are strings in hexadecimal, unknown times are null\n"
+		"\n"
+		"Example: scrimctl status --json | jq .state\n",
+	.run = run_status,
+};
