@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the simulated machine. CPUs run only inside fake_machine_access, which every port call makes a few times before,
+ * in the middle of and after its work: one thread, so a failing run repeats exactly from its seed.
+ */
+#include "fake_machine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void fault(struct fake_machine *machine, const char *what)
+{
+	if (!machine->fault)
+		machine->fault = what;
+}
+
+uint64_t fake_random(uint64_t *seed)
+{
+	*seed ^= *seed << 13;
+	*seed ^= *seed >> 7;
+	*seed ^= *seed << 17;
+	return *seed;
+}
+
+uint64_t fake_random_below(uint64_t *seed, uint64_t limit)
+{
+	return (fake_random(seed) >> 11) % limit;
+}
+
+/* --- CPUs --- */
+
+static struct fake_entry walk(const struct fake_machine *machine, uint64_t page)
+{
+	const struct fake_entry *table = machine->table[page / FAKE_CHUNK];
+	uint64_t first = page - page % FAKE_CHUNK;
+
+	if (table)
+		return table[page % FAKE_CHUNK];
+	return (struct fake_entry){ first, first, FAKE_CHUNK, MEM_ACCESS_ALL };
+}
+
+static struct fake_entry *find_cached(struct fake_machine *machine, uint64_t cpu, uint64_t page)
+{
+	for (uint32_t i = 0; i < FAKE_TLB; i++) {
+		struct fake_entry *entry = &machine->tlb[cpu][i];
+
+		if (page - entry->page < entry->pages)
+			return entry;
+	}
+	return NULL;
+}
+
+static uint64_t choose_page(struct fake_machine *machine)
+{
+	uint64_t page;
+
+	if (fake_random_below(&machine->seed, 4))
+		return machine->hot[fake_random_below(&machine->seed, FAKE_HOT)];
+	do
+		page = fake_random_below(&machine->seed, FAKE_PAGES);
+	while (!machine->is_ram[page]);
+	return page;
+}
+
+void fake_machine_access(struct fake_machine *machine)
+{
+	uint64_t cpu = fake_random_below(&machine->seed, FAKE_CPUS);
+	uint64_t page = choose_page(machine);
+	bool write = fake_random_below(&machine->seed, 2);
+	struct fake_entry *entry = find_cached(machine, cpu, page);
+
+	machine->accesses++;
+	if (!entry || (write && entry->access != MEM_ACCESS_ALL)) {
+		struct fake_entry found = walk(machine, page);
+
+		if (found.access == MEM_ACCESS_NONE || (write && found.access != MEM_ACCESS_ALL)) {
+			machine->waits++;
+			return;
+		}
+		if (!entry)
+			entry = &machine->tlb[cpu][fake_random_below(&machine->seed, FAKE_TLB)];
+		*entry = found;
+	}
+
+	uint64_t word = fake_random_below(&machine->seed, FAKE_WORDS);
+	uint64_t *place = &machine->frame[entry->frame + (page - entry->page)][word];
+
+	if (*place != machine->wrote[page][word])
+		fault(machine, "a CPU reads other than the OS wrote");
+	if (write)
+		*place = machine->wrote[page][word] = fake_random(&machine->seed);
+}
+
+static void run_cpus(struct fake_machine *machine)
+{
+	for (uint64_t left = fake_random_below(&machine->seed, 3); left > 0; left--)
+		fake_machine_access(machine);
+}
+
+/*
+ * A TLB holds a translation of a page of RAM other than `except` to this frame, writable if `writable`. A large entry also
+ * covers pages that are not RAM; the OS does not touch these.
+ */
+static bool is_cached(const struct fake_machine *machine, uint64_t frame, uint64_t except, bool writable)
+{
+	const struct fake_entry *tlb = &machine->tlb[0][0];
+
+	for (uint32_t i = 0; i < FAKE_CPUS * FAKE_TLB; i++) {
+		uint64_t offset = frame - tlb[i].frame;
+
+		if (offset >= tlb[i].pages || tlb[i].page + offset == except || !machine->is_ram[tlb[i].page + offset])
+			continue;
+		if (!writable || tlb[i].access == MEM_ACCESS_ALL)
+			return true;
+	}
+	return false;
+}
+
+/* --- the port --- */
+
+static bool injected_failure(struct fake_machine *machine)
+{
+	machine->allocations++;
+	if (machine->given_up > 0)
+		fault(machine, "a table page is asked for while one that was given up may still be walked");
+	return machine->fail_at > 0 && --machine->fail_at == 0;
+}
+
+static void **find_leaf(struct fake_machine *machine, const void *page)
+{
+	for (uint32_t i = 0; i < FAKE_LEAVES; i++)
+		if (machine->leaf[i] == page)
+			return &machine->leaf[i];
+	return NULL;
+}
+
+static void *table_alloc(void *context)
+{
+	struct fake_machine *machine = context;
+	void **slot = find_leaf(machine, NULL);
+
+	run_cpus(machine);
+	if (injected_failure(machine))
+		return NULL;
+	if (!slot) {
+		fault(machine, "more leaves than chunks");
+		return NULL;
+	}
+	*slot = calloc(1, PAGE_SIZE);
+	return *slot;
+}
+
+static void table_free(void *context, void *page)
+{
+	struct fake_machine *machine = context;
+	void **slot = page ? find_leaf(machine, page) : NULL;
+
+	run_cpus(machine);
+	if (!slot) {
+		fault(machine, "a table page is freed that is not out");
+		return;
+	}
+	free(page);
+	*slot = NULL;
+}
+
+static bool map_prepare(void *context, gfn_t page)
+{
+	struct fake_machine *machine = context;
+	struct fake_entry **table = &machine->table[page.n / FAKE_CHUNK];
+	uint64_t first = page.n - page.n % FAKE_CHUNK;
+
+	run_cpus(machine);
+	machine->hot[machine->hot_next++ % FAKE_HOT] = page.n;
+	if (injected_failure(machine))
+		return false;
+	if (!*table) {
+		*table = calloc(FAKE_CHUNK, sizeof(**table));
+		for (uint64_t i = 0; i < FAKE_CHUNK; i++)
+			(*table)[i] = (struct fake_entry){ first + i, first + i, 1, MEM_ACCESS_ALL };
+	}
+	machine->prepared[page.n] = true;
+	run_cpus(machine);
+	return true;
+}
+
+static void check_present(struct fake_machine *machine, uint64_t page, uint64_t frame)
+{
+	if (machine->holders[frame] > 0)
+		fault(machine, "a page is made present in a frame that is occupied");
+	if (is_cached(machine, frame, page, false))
+		fault(machine, "a frame is reused that a TLB still holds for another page");
+	if (memcmp(machine->frame[frame], machine->wrote[page], sizeof(machine->wrote[page])) != 0)
+		fault(machine, "a page is made present in a frame without its contents");
+}
+
+static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access access)
+{
+	struct fake_machine *machine = context;
+
+	run_cpus(machine);
+	if (page.n >= FAKE_PAGES || frame.n >= FAKE_PAGES || !machine->is_ram[page.n] || !machine->prepared[page.n]) {
+		fault(machine, "map_set for a page that was not prepared, or out of RAM");
+		return;
+	}
+	machine->hot[machine->hot_next++ % FAKE_HOT] = page.n;
+
+	struct fake_entry *entry = &machine->table[page.n / FAKE_CHUNK][page.n % FAKE_CHUNK];
+
+	if (entry->access != MEM_ACCESS_NONE)
+		machine->holders[entry->frame]--;
+	if (access != MEM_ACCESS_NONE) {
+		check_present(machine, page.n, frame.n);
+		machine->holders[frame.n]++;
+	}
+	*entry = (struct fake_entry){ page.n, frame.n, 1, access };
+	run_cpus(machine);
+}
+
+static void map_release(void *context, gfn_t page)
+{
+	struct fake_machine *machine = context;
+	uint64_t chunk = page.n / FAKE_CHUNK;
+
+	run_cpus(machine);
+	if (!machine->table[chunk]) {
+		fault(machine, "map_release of a chunk that is not split");
+		return;
+	}
+	for (uint64_t i = 0; i < FAKE_CHUNK; i++) {
+		struct fake_entry *entry = &machine->table[chunk][i];
+
+		if (entry->frame != entry->page || entry->access != MEM_ACCESS_ALL)
+			fault(machine, "map_release of a chunk that is not all at home");
+	}
+	free(machine->table[chunk]);
+	machine->table[chunk] = NULL;
+	memset(&machine->prepared[chunk * FAKE_CHUNK], 0, FAKE_CHUNK);
+	machine->given_up++;
+	run_cpus(machine);
+}
+
+/* CPU by CPU: those that were flushed load new translations while others still use old ones. */
+static void flush(void *context)
+{
+	struct fake_machine *machine = context;
+	uint32_t cpus = machine->flush_broken ? FAKE_CPUS - 1 : FAKE_CPUS;
+
+	for (uint32_t cpu = 0; cpu < cpus; cpu++) {
+		run_cpus(machine);
+		memset(machine->tlb[cpu], 0, sizeof(machine->tlb[cpu]));
+	}
+	run_cpus(machine);
+	machine->given_up = 0;
+	machine->flushes++;
+}
+
+static void copy(void *context, mfn_t to, mfn_t from)
+{
+	struct fake_machine *machine = context;
+
+	run_cpus(machine);
+	if (to.n == from.n || to.n >= FAKE_PAGES || from.n >= FAKE_PAGES) {
+		fault(machine, "a copy of a frame to itself, or outside the machine");
+		return;
+	}
+	for (uint32_t word = 0; word < FAKE_WORDS; word++) {
+		if (machine->holders[to.n] > 0 || is_cached(machine, to.n, FAKE_PAGES, false))
+			fault(machine, "a copy to a frame that a CPU can reach");
+		if (machine->holders[from.n] > 0 || is_cached(machine, from.n, FAKE_PAGES, true))
+			fault(machine, "a copy from a frame that a CPU can write");
+		machine->frame[to.n][word] = machine->frame[from.n][word];
+		run_cpus(machine);
+	}
+	machine->copies++;
+}
+
+static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
+{
+	struct fake_machine *machine = context;
+	struct fake_entry entry = walk(machine, page.n);
+
+	*frame = mfn(entry.frame + (page.n - entry.page));
+	*access = entry.access;
+	return entry.access != MEM_ACCESS_NONE;
+}
+
+const struct mem_port_ops fake_machine_ops = {
+	.table_alloc = table_alloc,
+	.table_free = table_free,
+	.map_prepare = map_prepare,
+	.map_set = map_set,
+	.map_release = map_release,
+	.flush = flush,
+	.copy = copy,
+	.map_get = map_get,
+};
+
+/* --- start, look, stop --- */
+
+static void add(struct range_list *list, uint64_t first, uint64_t last, enum range_type type)
+{
+	list->entry[list->count++] = (struct range){ first * PAGE_SIZE, last * PAGE_SIZE, type };
+}
+
+/* Holes within chunks, one over two whole chunks, and a page of RAM that is not whole. */
+static void build_ranges(struct fake_machine *machine)
+{
+	struct range_list *ram = &machine->ram;
+
+	add(ram, 0, 160, RANGE_RAM);
+	add(ram, 160, 256, RANGE_RESERVED);
+	add(ram, 256, FAKE_RESERVE_FIRST, RANGE_RAM);
+	add(ram, FAKE_RESERVE_FIRST, FAKE_RESERVE_FIRST + FAKE_RESERVE_FRAMES, RANGE_RESERVED);
+	add(ram, FAKE_RESERVE_FIRST + FAKE_RESERVE_FRAMES, 3000, RANGE_RAM);
+	ram->entry[ram->count - 1].end -= PAGE_SIZE / 2;
+	add(ram, 4200, 4900, RANGE_RAM);
+	add(ram, 4900, FAKE_PAGES, RANGE_ACPI);
+	add(&machine->dma_free, 256, 1500, RANGE_RAM);
+	add(&machine->dma_free, 2000, 4700, RANGE_RAM);
+}
+
+void fake_machine_start(struct fake_machine *machine, uint64_t seed)
+{
+	memset(machine, 0, sizeof(*machine));
+	machine->seed = seed;
+	build_ranges(machine);
+	for (uint64_t page = 0; page < FAKE_PAGES; page++) {
+		machine->is_ram[page] = ranges_contain(&machine->ram, page * PAGE_SIZE, (page + 1) * PAGE_SIZE, RANGE_RAM);
+		machine->holders[page] = machine->is_ram[page];
+		for (uint32_t word = 0; word < FAKE_WORDS; word++)
+			machine->frame[page][word] = machine->wrote[page][word] = fake_random(&machine->seed);
+	}
+	for (uint32_t i = 0; i < FAKE_HOT; i++)
+		machine->hot[i] = 256 + i;
+}
+
+struct mem_config fake_machine_config(struct fake_machine *machine)
+{
+	return (struct mem_config){
+		.port = &fake_machine_ops,
+		.port_context = machine,
+		.ram = &machine->ram,
+		.dma_free = &machine->dma_free,
+		.reserve_first = mfn(FAKE_RESERVE_FIRST),
+		.reserve_frames = FAKE_RESERVE_FRAMES,
+		.storage = calloc(1, mem_storage_bytes(4900 * PAGE_SIZE, FAKE_RESERVE_FRAMES)),
+	};
+}
+
+void fake_machine_verify(struct fake_machine *machine)
+{
+	if (machine->given_up > 0)
+		fault(machine, "a table page was given up and no flush made");
+	for (uint64_t page = 0; page < FAKE_PAGES; page++) {
+		struct fake_entry entry = walk(machine, page);
+		uint64_t frame = entry.frame + (page - entry.page);
+
+		if (!machine->is_ram[page])
+			continue;
+		if (entry.access != MEM_ACCESS_ALL)
+			fault(machine, "a page was left absent");
+		if (memcmp(machine->frame[frame], machine->wrote[page], sizeof(machine->wrote[page])) != 0)
+			fault(machine, "a page does not hold what the OS wrote");
+	}
+}
+
+uint32_t fake_machine_leaves(const struct fake_machine *machine)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < FAKE_LEAVES; i++)
+		count += machine->leaf[i] != NULL;
+	return count;
+}
+
+uint32_t fake_machine_split_chunks(const struct fake_machine *machine)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < FAKE_CHUNKS; i++)
+		count += machine->table[i] != NULL;
+	return count;
+}
+
+void fake_machine_stop(struct fake_machine *machine)
+{
+	for (uint32_t i = 0; i < FAKE_LEAVES; i++)
+		free(machine->leaf[i]);
+	for (uint32_t i = 0; i < FAKE_CHUNKS; i++)
+		free(machine->table[i]);
+	memset(machine->leaf, 0, sizeof(machine->leaf));
+	memset(machine->table, 0, sizeof(machine->table));
+}

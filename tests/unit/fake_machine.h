@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides a simulated machine behind mem_port.h that exposes mistakes: RAM with contents, tables with large entries, CPUs
+ * with TLBs that read and write at random points between and inside the engine's calls. The first mistake is kept in
+ * `fault`, in words; nothing else happens then, so that a test of the machine itself can go on and look.
+ *
+ * What it finds: a CPU reading other than it wrote; a copy from or to a frame that a CPU may still write (or, to, read); a
+ * page made present in a frame that a TLB still holds for another page, that is occupied, or whose contents are not the
+ * page's; map_set without map_prepare; map_release of a chunk that is not all at home; a table page asked for while one
+ * that was given up may still be cached; a table page freed twice.
+ */
+#pragma once
+
+#include "mem/mem.h"
+
+#define FAKE_CHUNK 512u  /* pages to a large entry */
+#define FAKE_CHUNKS 10u
+#define FAKE_PAGES (FAKE_CHUNKS * FAKE_CHUNK)
+#define FAKE_RESERVE_FIRST 1800u /* first frame of the boot reserve: not at a word of the bitmap, nor at a chunk */
+#define FAKE_RESERVE_FRAMES 300u
+#define FAKE_WORDS 2u    /* of contents that a frame has */
+#define FAKE_CPUS 3u
+#define FAKE_TLB 6u
+#define FAKE_HOT 8u      /* pages that the engine dealt with last; CPUs prefer them */
+#define FAKE_LEAVES 16u
+
+/* A translation, in a table or in a TLB. */
+struct fake_entry {
+	uint64_t page, frame;
+	uint64_t pages; /* 1 or FAKE_CHUNK; 0: empty */
+	enum mem_access access;
+};
+
+struct fake_machine {
+	const char *fault;
+	uint64_t seed; /* state of the random numbers; never 0 */
+
+	uint64_t frame[FAKE_PAGES][FAKE_WORDS];
+	uint64_t wrote[FAKE_PAGES][FAKE_WORDS]; /* what the OS wrote last, by page */
+	bool is_ram[FAKE_PAGES];
+	struct range_list ram, dma_free;
+
+	struct fake_entry *table[FAKE_CHUNKS]; /* FAKE_CHUNK entries, or NULL: one large entry, Identity */
+	bool prepared[FAKE_PAGES];
+	uint32_t holders[FAKE_PAGES]; /* pages of RAM present in this frame */
+	uint32_t given_up;            /* table pages that a CPU may still walk */
+	struct fake_entry tlb[FAKE_CPUS][FAKE_TLB];
+	uint64_t hot[FAKE_HOT];
+	uint32_t hot_next;
+
+	void *leaf[FAKE_LEAVES]; /* pages out by table_alloc */
+	uint32_t fail_at;        /* this table_alloc or map_prepare fails, once: 1 = the next; 0 = none */
+	bool flush_broken;       /* flush forgets the last CPU */
+	uint64_t accesses, allocations, flushes, copies, waits; /* waits: accesses that met an absent page */
+};
+
+extern const struct mem_port_ops fake_machine_ops;
+
+/* RAM filled, tables all Identity, TLBs empty. `seed` not 0. */
+void fake_machine_start(struct fake_machine *machine, uint64_t seed);
+
+/* A configuration of the engine for this machine; `storage` comes from malloc and is the caller's to free. */
+struct mem_config fake_machine_config(struct fake_machine *machine);
+
+/* One CPU reads or writes one page of RAM. */
+void fake_machine_access(struct fake_machine *machine);
+
+/* Every page of RAM holds what the OS wrote, seen through the tables; also what should hold between operations. */
+void fake_machine_verify(struct fake_machine *machine);
+
+/* Leaves and split chunks out at this moment. */
+uint32_t fake_machine_leaves(const struct fake_machine *machine);
+uint32_t fake_machine_split_chunks(const struct fake_machine *machine);
+
+/* Frees what the machine allocated (leaves that the engine did not free, too). */
+void fake_machine_stop(struct fake_machine *machine);
+
+/* A random number, and one below `limit`. */
+uint64_t fake_random(uint64_t *seed);
+uint64_t fake_random_below(uint64_t *seed, uint64_t limit);
