@@ -18,12 +18,13 @@
 
 #define EXTRA_TASKS    3u
 #define WORKERS_MAX    1024u
-#define CHURN_PAGES    512u
-#define STEP_PAGES     32u
-#define STEP_FILE      16u
+#define CHURN_PAGES    128u
+#define STEP_PAGES     128u
+#define STEP_FILE      64u
 #define STEP_MESSAGES  32u
-#define FORK_EVERY     4u
-#define ROTATE_EVERY   256u /* iterations before a worker moves to the next CPU */
+#define CHURN_EVERY    4u /* a flush of other CPUs is slow where CPUs are emulated */
+#define FORK_EVERY     8u
+#define ROTATE_EVERY   256u /* rounds before a worker moves to the next CPU */
 #define PAGES_A_WORKER 64u  /* least */
 
 void load_turn(struct load_task *task, unsigned wanted_cpu)
@@ -38,24 +39,30 @@ void load_turn(struct load_task *task, unsigned wanted_cpu)
 	atomic_fetch_add_explicit(&task->progress, 1, memory_order_relaxed);
 }
 
-/* Half of a worker's memory is anonymous, a quarter lies in a file, the rest (2 MiB at most) is for mappings that come
- * and go. */
+/*
+ * Half of a worker's memory is anonymous, a quarter lies in a file, the rest (512 KiB at most) is for mappings that
+ * come and go.
+ */
 static void worker_run(struct load_task *task)
 {
 	size_t pages = task->load->bytes / task->load->workers / GUEST_PAGE_SIZE;
 	size_t churn = pages / 8 < CHURN_PAGES ? pages / 8 : CHURN_PAGES;
 	struct load_region *file = region_new_file(task, pages / 4);
 	struct load_region *anonymous = region_new_anonymous(task, pages - pages / 4 - 2 * churn);
+	uint64_t round = 0;
 
-	while (!load_stopping(task)) {
-		load_turn(task, task->index + (unsigned)(task->iteration / ROTATE_EVERY));
+	/* At least one round, so that a short run has done something of each kind on a slow machine too. */
+	do {
+		load_turn(task, task->index + (unsigned)(round / ROTATE_EVERY));
 		region_step(task, anonymous, STEP_PAGES);
 		region_step(task, file, STEP_FILE);
 		ring_send(task, task->out, STEP_MESSAGES);
 		ring_receive(task, task->in, STEP_MESSAGES);
-		churn_step(task, churn, task->iteration % FORK_EVERY == 0);
+		if (round % CHURN_EVERY == 0)
+			churn_step(task, churn, round % FORK_EVERY == 0);
 		clock_check(task);
-	}
+		round++;
+	} while (!load_stopping(task));
 	region_finish(task, anonymous);
 	region_finish(task, file);
 }

@@ -59,7 +59,6 @@ static struct load_region *region_new(struct load_task *task, unsigned kind, con
 	*region = (struct load_region){ .kind = kind, .name = name, .fd = fd, .pages = pages };
 	region_map(task, region);
 	for (size_t page = 0; page < pages; page++) {
-		pattern_verify_zero(task, name, region_page(region, page), GUEST_PAGE_SIZE);
 		pattern_fill(region_page(region, page), GUEST_PAGE_SIZE, region_key(task, region, page));
 		if (page % 64 == 0)
 			load_turn(task, task->index);
