@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Downloads Debian's kernel packages (never installs them) and unpacks what the tests boot:
 #   fetch_kernels.sh DIRECTORY NAME=METAPACKAGE...
-# leaves DIRECTORY/vmlinuz-NAME, config-NAME and version-NAME. The package's own digest is checked by apt.
+# leaves DIRECTORY/vmlinuz-NAME, config-NAME, version-NAME and modules-NAME/ with the few modules that tests load.
+# The package's own digest is checked by apt.
 set -eu
+
+modules="efivarfs msr"
 
 directory=$1
 shift
@@ -24,6 +27,11 @@ unpack_kernel() {
 	dpkg-deb -x "$work"/*.deb "$work/tree"
 	cp "$work"/tree/boot/config-* "$directory/config-$name"
 	echo "${package#linux-image-}" >"$directory/version-$name"
+	rm -rf "$directory/modules-$name"
+	mkdir "$directory/modules-$name"
+	for module in $modules; do
+		find "$work/tree/lib/modules" -name "$module.ko" -exec cp {} "$directory/modules-$name/" ';'
+	done
 	cp "$work"/tree/boot/vmlinuz-* "$directory/vmlinuz-$name.new"
 	mv "$directory/vmlinuz-$name.new" "$directory/vmlinuz-$name"
 	rm -rf "$work"

@@ -24,6 +24,8 @@ import subprocess
 import tempfile
 import time
 
+import newc
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 IMAGES = BUILD / "images"
@@ -69,12 +71,13 @@ class Machine:
     boot         replaces -kernel, -append and -initrd: a list of QEMU arguments (an ISO)
     firmware     "bios" or "uefi"
     extra        more QEMU arguments
-    agent        False for guests that have no agent on their second serial port
+    agent        False for guests that have no agent; their second serial port is written to a file, see `second`
+    files        {path: bytes or text} added to the initramfs; "autorun" is a script that runs instead of the agent
     """
 
     def __init__(self, work, scrim=True, kernel="cloud", cpus=1, memory="512M", options="", args="", kernel_args=KERNEL_ARGS,
                  initrd=IMAGES / "initramfs.cpio.gz", kexec=False, cpu=CPU_MODEL, icount=None, reboot=False, boot=None,
-                 firmware="bios", extra=(), agent=True):
+                 firmware="bios", extra=(), agent=True, files=None):
         self.work = pathlib.Path(work)
         self.scrim = scrim
         self.cpus = cpus
@@ -83,6 +86,7 @@ class Machine:
         self._kernel = IMAGES / f"vmlinuz-{kernel}" if kernel in ("cloud", "full") else pathlib.Path(kernel)
         self._args = " ".join(f"{kernel_args} {args}".split())
         self._initrd = IMAGES / "initramfs-kexec.cpio.gz" if kexec else initrd
+        self._files = files or {}
         self._options = options
         self._cpu = cpu
         self._icount = icount
@@ -127,6 +131,8 @@ class Machine:
 
     def _start(self):
         self.work.mkdir(parents=True, exist_ok=True)
+        if self._files:
+            self._initrd = initrd_with(self._files, self._initrd, self.work / "initrd")
         self._sockets = tempfile.mkdtemp(prefix="scrim-")
         self._memory_path = memory_file(self.memory_bytes)
         self.memory = MachineMemory(self._memory_path, self.memory_bytes)
@@ -151,6 +157,8 @@ class Machine:
         ]
         if self._has_agent:
             command += ["-chardev", f"socket,id=agent,path={self._sockets}/agent", "-serial", "chardev:agent"]
+        else:
+            command += ["-chardev", f"file,id=second,path={self.second_path}", "-serial", "chardev:second"]
         if self._firmware == "uefi":
             command += uefi_arguments(self.work)
         if self._icount is not None:
@@ -224,6 +232,16 @@ class Machine:
         if not self.console_path.exists():
             return ""
         return self.console_path.read_bytes().decode("utf-8", "replace").replace("\r", "")
+
+    @property
+    def second_path(self):
+        """File that the second serial port writes to where no agent is."""
+        return self.work / "second.log"
+
+    @property
+    def second(self):
+        """What /autorun (see `files`) has printed, and its last line: `autorun status N`."""
+        return self.second_path.read_text(errors="replace").replace("\r", "") if self.second_path.exists() else ""
 
     def wait_console(self, pattern, timeout=READY_TIMEOUT):
         """Waits until the console matches the regular expression. Returns the match."""
@@ -481,6 +499,16 @@ def scrim_arguments(options, modules, elf=BUILD / "scrim.elf"):
     if modules:
         arguments += ["-initrd", ",".join(module.replace(",", ",,") for module in modules)]
     return arguments
+
+
+def initrd_with(files, initrd, target):
+    """Writes `initrd` with an archive of `files` behind it: Linux unpacks one after the other. Returns its path."""
+    archive = newc.Archive()
+    for path, content in files.items():
+        archive.file(path, content, 0o755)
+    base = pathlib.Path(initrd).read_bytes()
+    target.write_bytes(base + b"\0" * (-len(base) % 4) + archive.bytes())
+    return target
 
 
 def uefi_arguments(work):

@@ -45,6 +45,7 @@ def base_archive(build):
     archive.file("etc/group", "root:x:0:\nnogroup:x:65534:\n")
     add_busybox(archive)
     add_dynamic(archive, [needed_program(name) for name in DYNAMIC_PROGRAMS])
+    add_modules(archive, build / "images")
     for program in static_programs(build):
         archive.file(f"bin/{program.name}", program.read_bytes(), 0o755)
     return archive.bytes()
@@ -68,6 +69,14 @@ def add_dynamic(archive, programs):
     for library in sorted(libraries):
         is_loader = os.path.basename(library).startswith("ld-linux")
         archive.file(library if is_loader else f"lib/{os.path.basename(library)}", pathlib.Path(library).read_bytes(), 0o755)
+
+
+def add_modules(archive, images):
+    """/lib/modules/VERSION/NAME.ko, for insmod."""
+    for directory in sorted(images.glob("modules-*")):
+        version = (images / directory.name.replace("modules-", "version-")).read_text().strip()
+        for module in sorted(directory.iterdir()):
+            archive.file(f"lib/modules/{version}/{module.name}", module.read_bytes())
 
 
 def shared_libraries(program):

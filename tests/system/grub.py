@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Makes bootable images by GRUB, for BIOS and UEFI both."""
+
+import shutil
+import subprocess
+
+from machine import BUILD, IMAGES, MachineError
+
+KERNEL, INITRD, SCRIM = "/boot/vmlinuz", "/boot/initrd", "/boot/scrim.elf"
+_CONFIG = """\
+serial --unit=0
+terminal_input console
+insmod all_video
+insmod gfxterm
+set gfxmode=1024x768x32,auto
+set gfxpayload=keep
+terminal_output gfxterm
+{commands}
+boot
+"""
+
+
+def linux_commands(args):
+    """GRUB commands that boot the kernel on the bare machine."""
+    return [f"linux {KERNEL} {args}", f"initrd {INITRD}"]
+
+
+def scrim_commands(args, options=""):
+    """GRUB commands that boot the same kernel on Scrim."""
+    return [f"multiboot2 {SCRIM} {options}", f"module2 {KERNEL} {args}", f"module2 {INITRD}"]
+
+
+def make_iso(work, commands, kernel="cloud", files=()):
+    """An ISO image in `work` whose GRUB runs `commands` at once. `files`: more (path in the image, path on the host)."""
+    tree = work / "iso"
+    contents = [(KERNEL, IMAGES / f"vmlinuz-{kernel}"), (INITRD, IMAGES / "initramfs.cpio.gz"), *files]
+    if (BUILD / "scrim.elf").exists():
+        contents.append((SCRIM, BUILD / "scrim.elf"))
+    for inside, outside in contents:
+        target = tree / inside.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(outside, target)
+    (tree / "boot/grub").mkdir(parents=True, exist_ok=True)
+    (tree / "boot/grub/grub.cfg").write_text(_CONFIG.format(commands="\n".join(commands)))
+    image = work / "boot.iso"
+    _mkrescue(image, tree)
+    shutil.rmtree(tree)
+    return image
+
+
+def iso_arguments(image):
+    """QEMU arguments that boot the image."""
+    return ["-drive", f"file={image},if=none,id=cd,media=cdrom,readonly=on", "-device", "ide-cd,drive=cd,bus=ide.0", "-boot", "d"]
+
+
+def _mkrescue(image, tree):
+    command = ["grub-mkrescue", "--compress=no", "-o", str(image), str(tree)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise MachineError("grub-mkrescue is missing: install grub-common (`make setup`)") from None
+    if done.returncode != 0:
+        raise MachineError(f"grub-mkrescue failed:\n{done.stdout}{done.stderr}")
+    for firmware in ("BIOS/i386-pc", "EFI/x86_64-efi"):
+        if not _holds_firmware(image, firmware):
+            raise MachineError(f"{image} cannot be booted by {firmware}: grub-pc-bin and grub-efi-amd64-bin are both needed")
+
+
+def _holds_firmware(image, firmware):
+    listing = subprocess.run(["xorriso", "-indev", str(image), "-find", "/boot/grub", "-maxdepth", "1"],
+                             capture_output=True, text=True, check=False).stdout
+    return firmware.split("/")[1] in listing
