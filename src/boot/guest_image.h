@@ -33,5 +33,8 @@ struct guest_image {
 	uint32_t multiboot_flags;
 };
 
-/* Returns NULL, or the line to print (truncated, not a kernel, too old a protocol, 64-bit multiboot ELF, ...). */
+/*
+ * Returns NULL, or the line to print (truncated, not a kernel, too old a protocol, ...). A multiboot 1 ELF64 file for x86-64
+ * is taken like an ELF32 one if all of it lies below 4 GiB, as GRUB does: it is entered in 32-bit mode.
+ */
 const char *guest_image_parse(const uint8_t *image, uint64_t bytes, struct guest_image *out) MUST_CHECK;
