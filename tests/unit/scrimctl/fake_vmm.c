@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The fake machine: Scrim's state machine written down a second time, from the interface's text alone. */
+#include "fake_vmm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static bool in_os(const struct fake_cpu *cpu)
+{
+	return cpu->mode == SCRIM_CPU_STARTING || cpu->mode == SCRIM_CPU_GUARDED || cpu->mode == SCRIM_CPU_NATIVE ||
+	       cpu->mode == SCRIM_CPU_TRANSLATING;
+}
+
+static uint64_t count_left(const struct fake *fake)
+{
+	uint64_t left = 0;
+
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		left += in_os(&fake->cpus[i]) && !fake->cpus[i].switched;
+	return fake->never_zero ? 1 : left;
+}
+
+void fake_reset(struct fake *fake)
+{
+	memset(fake, 0, sizeof(*fake));
+	fake->root = true;
+	fake->lockdown = "[none] integrity confidentiality\n";
+	fake->abi = SCRIM_ABI_VERSION;
+	fake->state = SCRIM_NATIVE;
+	fake->cpu_count = 5;
+	fake->frames_free = 1024;
+	fake->tsc_hz = 2000000000;
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		fake->cpus[i] =
+			(struct fake_cpu){ .apic_id = 2 * i, .mode = SCRIM_CPU_NATIVE, .os_number = i, .online = true };
+	fake->cpus[4].mode = SCRIM_CPU_WAITING;
+	fake->cpus[4].online = false;
+	fake->cpus[2].os_number = 1100;
+}
+
+enum scrim_state fake_state(const struct fake *fake)
+{
+	if (fake->state != SCRIM_NATIVE)
+		return fake->state;
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		if (fake->cpus[i].mode == SCRIM_CPU_GUARDED || fake->cpus[i].mode == SCRIM_CPU_PARKED)
+			return SCRIM_GUARDED;
+	return SCRIM_NATIVE;
+}
+
+void fake_begin(struct fake *fake, enum scrim_state state)
+{
+	fake->state = state;
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		fake->cpus[i].switched = false;
+}
+
+void fake_virtualize(struct fake *fake, unsigned displaced)
+{
+	fake->state = SCRIM_VIRTUALIZED;
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		if (in_os(&fake->cpus[i]))
+			fake->cpus[i].mode = SCRIM_CPU_TRANSLATING;
+	for (unsigned i = 0; i < displaced; i++)
+		fake->pages[i] = FAKE_DMA_FREE_START + 0x1000ull * i;
+	fake->displaced = displaced;
+}
+
+static uint64_t info(const struct fake *fake, uint64_t what)
+{
+	uint64_t translating = 0, cpus = 0;
+
+	for (unsigned i = 0; i < fake->cpu_count; i++) {
+		cpus += in_os(&fake->cpus[i]);
+		translating += fake->cpus[i].mode == SCRIM_CPU_TRANSLATING;
+	}
+	switch (what) {
+	case SCRIM_INFO_STATE:
+		return fake_state(fake);
+	case SCRIM_INFO_VENDOR:
+		return SCRIM_VENDOR_AMD;
+	case SCRIM_INFO_BACKEND:
+		return fake->state == SCRIM_NATIVE ? SCRIM_BACKEND_NATIVE : SCRIM_BACKEND_NESTED;
+	case SCRIM_INFO_CPUS:
+		return fake->cpu_count;
+	case SCRIM_INFO_CPUS_IN_OS:
+		return cpus;
+	case SCRIM_INFO_CPUS_TRANSLATING:
+		return translating;
+	case SCRIM_INFO_PAGES_DISPLACED:
+		return fake->displaced;
+	case SCRIM_INFO_FRAMES_FREE:
+		return fake->frames_free;
+	case SCRIM_INFO_LAST_OP:
+		return fake->last_op;
+	case SCRIM_INFO_LAST_LONGEST_EXIT_TSC:
+		return 5000;
+	case SCRIM_INFO_LAST_TSC:
+		return 1000000000;
+	case SCRIM_INFO_TSC_HZ:
+		return fake->tsc_hz;
+	case SCRIM_INFO_DMA_FREE:
+		return 1;
+	default:
+		return 1000 + what; /* told apart in the output */
+	}
+}
+
+static uint32_t do_cpu_info(const struct fake *fake, uint64_t cpu, uint64_t what, uint64_t *result)
+{
+	if (cpu >= fake->cpu_count || what >= SCRIM_CPU_INFO_COUNT)
+		return SCRIM_EINVAL;
+	switch (what) {
+	case SCRIM_CPU_APIC_ID:
+		*result = fake->cpus[cpu].apic_id;
+		break;
+	case SCRIM_CPU_MODE:
+		*result = fake->cpus[cpu].mode;
+		break;
+	case SCRIM_CPU_VMCB:
+		*result = 0x123450000ull + 0x1000 * cpu;
+		break;
+	default:
+		*result = 0;
+		for (unsigned cause = 0; what == SCRIM_CPU_EXITS_TOTAL && cause < SCRIM_EXIT_COUNT; cause++)
+			*result += fake->cpus[cpu].exits[cause];
+		break;
+	}
+	return SCRIM_OK;
+}
+
+static uint32_t do_range(uint64_t index, uint64_t kind, uint64_t *start, uint64_t *end)
+{
+	static const uint64_t ranges[][3] = {
+		{ SCRIM_RANGE_RAM, 0x1000, 0x9f000 },
+		{ SCRIM_RANGE_RAM, FAKE_RAM_START, FAKE_RAM_END },
+		{ SCRIM_RANGE_OWN, 0x7e000000, 0x80000000 },
+		{ SCRIM_RANGE_FRAMES, FAKE_FRAME, 0x7f400000 },
+	};
+
+	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
+		if (ranges[i][0] != kind || index-- != 0)
+			continue;
+		*start = ranges[i][1];
+		*end = ranges[i][2];
+		return SCRIM_OK;
+	}
+	return SCRIM_EINVAL;
+}
+
+static void do_visit(struct fake *fake, uint64_t *left, uint64_t *index)
+{
+	struct fake_cpu *cpu = &fake->cpus[fake->os_cpu_at];
+
+	cpu->visits++;
+	*index = fake->os_cpu_at;
+	*left = 0;
+	if (cpu->mode == SCRIM_CPU_GUARDED && cpu->guard_over)
+		cpu->mode = SCRIM_CPU_NATIVE;
+	if (fake->state != SCRIM_COMMENCING && fake->state != SCRIM_CEASING)
+		return;
+	assert_true(fake->displaced == 0);
+	cpu->mode = fake->state == SCRIM_COMMENCING ? SCRIM_CPU_TRANSLATING : SCRIM_CPU_NATIVE;
+	cpu->switched = true;
+	*left = count_left(fake);
+	if (*left == 0) {
+		fake->last_op = fake->state == SCRIM_COMMENCING ? SCRIM_OP_VIRTUALIZE : SCRIM_OP_DEVIRTUALIZE;
+		fake->state = fake->state == SCRIM_COMMENCING ? SCRIM_VIRTUALIZED : SCRIM_NATIVE;
+	}
+}
+
+static uint32_t do_move(struct fake *fake, uint64_t page, uint64_t *frame)
+{
+	if (page >> 52 != 0)
+		return SCRIM_EINVAL;
+	if (page % 4096 != 0)
+		return SCRIM_EALIGN;
+	if (page < FAKE_RAM_START || page >= FAKE_RAM_END)
+		return SCRIM_ENOTRAM;
+	if (page < FAKE_DMA_FREE_START)
+		return SCRIM_EDMA;
+	for (uint64_t i = 0; i < fake->displaced; i++)
+		if (fake->pages[i] == page)
+			return SCRIM_EDISPLACED;
+	if (fake->frames_free == 0)
+		return SCRIM_ENOFRAME;
+	*frame = FAKE_FRAME + 0x1000 * fake->displaced;
+	fake->pages[fake->displaced++] = page;
+	fake->frames_free--;
+	fake->last_op = SCRIM_OP_MOVE;
+	return SCRIM_OK;
+}
+
+static uint32_t do_step(struct fake *fake, uint64_t pages, uint64_t *left)
+{
+	if (pages < 1 || pages > SCRIM_BATCH_MAX)
+		return SCRIM_EINVAL;
+	fake->frames_free += pages < fake->displaced ? pages : fake->displaced;
+	fake->displaced -= pages < fake->displaced ? pages : fake->displaced;
+	*left = fake->displaced;
+	if (fake->displaced == 0)
+		fake_begin(fake, SCRIM_CEASING);
+	return SCRIM_OK;
+}
+
+/* The operations that the state table rules; SCRIM_ESTATE where it has no way. */
+static uint32_t do_transition(struct fake *fake, uint32_t op, uint64_t argument, uint64_t *result)
+{
+	enum scrim_state state = fake->state;
+
+	if (op == SCRIM_OP_VIRTUALIZE && state == SCRIM_NATIVE)
+		fake_begin(fake, SCRIM_COMMENCING);
+	else if (op == SCRIM_OP_ABORT && state == SCRIM_COMMENCING)
+		fake_begin(fake, SCRIM_CEASING);
+	else if (op == SCRIM_OP_ABORT && state == SCRIM_CEASING)
+		fake_begin(fake, SCRIM_COMMENCING);
+	else if (op == SCRIM_OP_ABORT && state == SCRIM_REMAPPING)
+		fake->state = SCRIM_VIRTUALIZED;
+	else if (op == SCRIM_OP_DEVIRTUALIZE && state == SCRIM_VIRTUALIZED)
+		fake_begin(fake, fake->displaced != 0 ? SCRIM_REMAPPING : SCRIM_CEASING);
+	else if (op == SCRIM_OP_STEP && state == SCRIM_REMAPPING)
+		return do_step(fake, argument, result);
+	else if (op == SCRIM_OP_MOVE && state == SCRIM_VIRTUALIZED)
+		return do_move(fake, argument, result);
+	else if (!(op == SCRIM_OP_VIRTUALIZE && state == SCRIM_COMMENCING) &&
+		 !(op == SCRIM_OP_DEVIRTUALIZE && (state == SCRIM_REMAPPING || state == SCRIM_CEASING))) {
+		*result = fake_state(fake);
+		return SCRIM_ESTATE;
+	}
+	return SCRIM_OK;
+}
+
+static uint32_t serve(struct fake *fake, uint32_t op, const uint64_t argument[2], uint64_t result[2])
+{
+	switch (op) {
+	case SCRIM_OP_VERSION:
+		result[0] = fake->abi;
+		result[1] = 1 << 16 | 2 << 8 | 3;
+		return SCRIM_OK;
+	case SCRIM_OP_INFO:
+		result[0] = info(fake, argument[0]);
+		return argument[0] < SCRIM_INFO_COUNT ? SCRIM_OK : SCRIM_EINVAL;
+	case SCRIM_OP_CPU_INFO:
+		return do_cpu_info(fake, argument[0], argument[1], &result[0]);
+	case SCRIM_OP_CPU_EXITS:
+		if (argument[0] >= fake->cpu_count || argument[1] >= SCRIM_EXIT_COUNT)
+			return SCRIM_EINVAL;
+		result[0] = fake->cpus[argument[0]].exits[argument[1]];
+		return SCRIM_OK;
+	case SCRIM_OP_RANGE:
+		return do_range(argument[0], argument[1], &result[0], &result[1]);
+	case SCRIM_OP_VISIT:
+		do_visit(fake, &result[0], &result[1]);
+		return SCRIM_OK;
+	case SCRIM_OP_CHECK:
+		result[0] = fake->violation;
+		result[1] = 0xabc000;
+		return fake->violation == SCRIM_HOLDS ? SCRIM_OK : SCRIM_EINVARIANT;
+	default:
+		return op < SCRIM_OP_COUNT ? do_transition(fake, op, argument[0], &result[0]) : SCRIM_EBADREQ;
+	}
+}
+
+static void disturb(struct fake *fake)
+{
+	fake->requests++;
+	if (fake->kill_at != 0 && fake->requests == fake->kill_at)
+		_exit(FAKE_KILLED);
+	if (fake->signal_at != 0 && fake->requests == fake->signal_at)
+		fake->interrupted = SIGINT;
+}
+
+/* A request that changes the state comes from a thread that may run anywhere: only visits are bound to a CPU. */
+static void check_request(const struct fake *fake, const struct registers *registers)
+{
+	uint32_t op = registers->eax & 0xffff;
+
+	assert_int_equal(registers->eax & 0xffff0000u, SCRIM_MAGIC);
+	assert_int_equal(fake->pinned, op == SCRIM_OP_VISIT);
+}
+
+static void fake_in(void *context, struct registers *registers)
+{
+	struct fake *fake = context;
+	uint32_t op = registers->eax & 0xffff;
+	const uint64_t argument[2] = { (uint64_t)registers->ecx << 32 | registers->ebx,
+				       (uint64_t)registers->edi << 32 | registers->esi };
+	uint64_t result[2] = { 0, 0 };
+
+	disturb(fake);
+	check_request(fake, registers);
+	if (fake->absent) {
+		registers->eax = SCRIM_ABSENT;
+		return;
+	}
+	fake->cpus[fake->os_cpu_at].exits[SCRIM_EXIT_REQUEST]++;
+	if (fake->refuse && op == fake->refuse_op) {
+		registers->eax = fake->refuse_status;
+		result[0] = fake->refuse_result0;
+	} else {
+		registers->eax = serve(fake, op, argument, result);
+	}
+	if (fake->flicker && op == SCRIM_OP_VIRTUALIZE)
+		fake->state = SCRIM_NATIVE;
+	if (registers->eax != SCRIM_OK && registers->eax != SCRIM_ESTATE && registers->eax != SCRIM_EINVARIANT)
+		return;
+	registers->ebx = (uint32_t)result[0];
+	registers->ecx = (uint32_t)(result[0] >> 32);
+	registers->esi = (uint32_t)result[1];
+	registers->edi = (uint32_t)(result[1] >> 32);
+}
+
+static int fake_open(void *context)
+{
+	return ((struct fake *)context)->open_error;
+}
+static bool fake_is_root(void *context)
+{
+	return ((struct fake *)context)->root;
+}
+
+static bool fake_lockdown(void *context, char *line, size_t size)
+{
+	struct fake *fake = context;
+
+	if (fake->lockdown == NULL)
+		return false;
+	snprintf(line, size, "%s", fake->lockdown);
+	return true;
+}
+
+const struct port_ops fake_port = {
+	.open = fake_open,
+	.in = fake_in,
+	.is_root = fake_is_root,
+	.lockdown = fake_lockdown,
+};
+
+static int fake_online(void *context, struct cpu_list *list)
+{
+	struct fake *fake = context;
+
+	if (fake->online_error != 0)
+		return fake->online_error;
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		if (fake->cpus[i].online && !cpu_list_add(list, fake->cpus[i].os_number))
+			return ENOMEM;
+	return 0;
+}
+
+static int fake_enter(void *context, unsigned number)
+{
+	struct fake *fake = context;
+
+	for (unsigned i = 0; i < fake->cpu_count; i++) {
+		if (fake->cpus[i].os_number != number || !fake->cpus[i].online)
+			continue;
+		if ((fake->cpus[i].blocked_states >> fake_state(fake) & 1) != 0)
+			return EINVAL;
+		fake->os_cpu_at = i;
+		fake->pinned = true;
+		return 0;
+	}
+	return EINVAL;
+}
+
+static void fake_leave(void *context)
+{
+	((struct fake *)context)->pinned = false;
+}
+
+static long fake_number_of(void *context, uint32_t apic_id)
+{
+	struct fake *fake = context;
+
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		if (fake->cpus[i].apic_id == apic_id && fake->cpus[i].online)
+			return fake->cpus[i].os_number;
+	return -1;
+}
+
+static void fake_pause_ms(void *context, unsigned milliseconds)
+{
+	struct fake *fake = context;
+
+	assert_true(milliseconds > 0 && milliseconds < 1000);
+	assert_false(fake->pinned);
+	if (fake->pauses++ == 0 && fake->online_at_pause != 0)
+		fake->cpus[fake->online_at_pause - 1].online = true;
+}
+
+const struct cpu_ops fake_cpu_ops = {
+	.online = fake_online,
+	.enter = fake_enter,
+	.leave = fake_leave,
+	.number_of = fake_number_of,
+	.pause_ms = fake_pause_ms,
+};
