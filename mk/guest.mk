@@ -5,7 +5,11 @@ GUEST_DIR := tests/guest
 GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
 GUEST_LDFLAGS := -static -pthread -Wl,-s
 GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work)
-GUEST_IMAGES :=
+GUEST_IMAGES := $(BUILD)/guest-image/multiboot_guest.elf
+GUEST32_CFLAGS := $(CSTD) -m32 -march=i686 -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
+		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none
+GUEST32_SRC := $(wildcard $(GUEST_DIR)/multiboot_guest/*.c $(GUEST_DIR)/multiboot_guest/*.S)
+GUEST32_OBJ := $(patsubst $(GUEST_DIR)/%,$(BUILD)/guest-obj/%.o,$(GUEST32_SRC))
 
 $(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
 	@mkdir -p $(@D)
@@ -19,6 +23,14 @@ $(GUEST_PROGRAMS):
 	@mkdir -p $(@D)
 	$(CC) $(GUEST_LDFLAGS) $^ -o $@
 
+$(BUILD)/guest-obj/multiboot_guest/%.o: $(GUEST_DIR)/multiboot_guest/%
+	@mkdir -p $(@D)
+	$(CC) $(GUEST32_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/guest-image/multiboot_guest.elf: $(GUEST32_OBJ) $(GUEST_DIR)/multiboot_guest/link.ld
+	@mkdir -p $(@D)
+	$(CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/multiboot_guest/link.ld $(GUEST32_OBJ) -o $@
+
 guest-build: $(GUEST_PROGRAMS) $(GUEST_IMAGES)
 .PHONY: guest-build
--include $(wildcard $(BUILD)/guest-obj/*.d)
+-include $(wildcard $(BUILD)/guest-obj/*.d $(BUILD)/guest-obj/*/*.d)
