@@ -19,7 +19,8 @@ static struct bit bit_of(const struct mem *mem, mfn_t frame)
 
 bool frames_contain(const struct mem *mem, mfn_t frame)
 {
-	return frame.n >= mem->config.reserve_first.n && frame.n - mem->config.reserve_first.n < mem->config.reserve_frames;
+	return frame.n >= mem->config.reserve_first.n &&
+	       frame.n - mem->config.reserve_first.n < mem->config.reserve_frames;
 }
 
 bool frames_is_used(const struct mem *mem, mfn_t frame)

@@ -66,8 +66,8 @@ bool mem_may_displace(const struct mem *mem, gfn_t page);
 err_t mem_displace(struct mem *mem, gfn_t page, mfn_t *frame, struct mem_moved *moved) MUST_CHECK;
 
 /*
- * Brings at most `batch` (up to SCRIM_BATCH_MAX) displaced pages home: one batch made absent, one flush, copies, present;
- * leaves of the map that are all Identity again are freed, the back-end told, and one flush more made if there were any.
+ * Brings at most `batch` (up to SCRIM_BATCH_MAX) displaced pages home: one batch made absent, one flush, copies,
+ * present; leaves of the map that are all Identity again are freed, the back-end told, and one flush more made if any.
  * The frames they leave are free only after a flush. Returns the number of pages still displaced. Cannot fail.
  */
 uint64_t mem_bring_home(struct mem *mem, uint32_t batch, struct mem_moved *moved);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the check of the map's invariants; changes nothing but the scratch bitmap `reserve_seen`. One walk over the map looks
- * at every page and every count that only the whole map gives; what a state allows is judged after it. To be called between
- * operations: in the middle of one, pages are absent and counts ahead of the tables.
+ * Owns the check of the map's invariants; changes nothing but the scratch bitmap `reserve_seen`. One walk over the map
+ * looks at every page and recounts; what a state allows is judged after it. To be called between operations: in the
+ * middle of one, pages are absent and counts ahead of the tables.
  *
  * Not looked at, for nothing can break it yet: the free frames kept back (invariant 6) are none as long as no page is
  * shared and the home of a displaced page stays its own.
@@ -15,7 +15,7 @@
 
 struct walk {
 	const struct mem *mem;
-	bool backend;        /* the hardware's tables are in use: compare them */
+	bool backend; /* the hardware's tables are in use: compare them */
 	uint64_t displaced;
 	gfn_t displaced_one; /* one of them, where there is any */
 	uint64_t leaf_count;
@@ -38,8 +38,9 @@ static enum scrim_violation check_frame(const struct mem *mem, mfn_t frame)
 {
 	if (!frames_contain(mem, frame))
 		return SCRIM_V5_NOT_RAM;
+	/* The reserve reaches into the OS's RAM: the frame is home of one page and holds another. */
 	if (mem_is_ram(mem, gfn(frame.n)))
-		return SCRIM_V3_FRAME_STATE; /* the reserve reaches into the OS's RAM: home of one page, frame of another */
+		return SCRIM_V3_FRAME_STATE;
 	if (!frames_is_used(mem, frame))
 		return SCRIM_V3_FRAME_STATE;
 	return frames_see(mem, frame) ? SCRIM_HOLDS : SCRIM_V3_FRAME_STATE;

@@ -24,20 +24,21 @@ struct mem_port_ops {
 	 */
 	bool (*map_prepare)(void *context, gfn_t page);
 	/*
-	 * Writes one translation into the hardware's tables. Cannot fail after map_prepare, which holds until map_release.
-	 * Flushes nothing.
+	 * Writes one translation into the hardware's tables. Cannot fail after map_prepare, which holds until
+	 * map_release. Flushes nothing.
 	 */
 	void (*map_set)(void *context, gfn_t page, mfn_t frame, enum mem_access access);
 	/*
-	 * The 2 MiB chunk of `page` is all at home again, with MEM_ACCESS_ALL: the back-end may merge it (break before make
-	 * is its own affair) and give its table pages back. A CPU may still have such a page in its paging-structure caches:
-	 * the engine calls flush before the next table_alloc or map_prepare, and nothing else may reuse the page before that.
+	 * The 2 MiB chunk of `page` is all at home again, with MEM_ACCESS_ALL: the back-end may merge it (break before
+	 * make is its own affair) and give its table pages back. A CPU may still have such a page in its paging-structure
+	 * caches: the engine calls flush before the next table_alloc or map_prepare, and nobody else may use the page
+	 * before that.
 	 */
 	void (*map_release)(void *context, gfn_t page);
 	/* Returns when no CPU and no device holds a translation older than the last map_set or map_release. */
 	void (*flush)(void *context);
 	/* Copies one frame, 4 KiB. */
 	void (*copy)(void *context, mfn_t to, mfn_t from);
-	/* For mem_check: what the hardware's tables say of this page now. False when it is absent there. Not used in NATIVE. */
+	/* For mem_check, never in NATIVE: what the hardware's tables say of this page. False when it is absent there. */
 	bool (*map_get)(void *context, gfn_t page, mfn_t *frame, enum mem_access *access);
 };

@@ -33,7 +33,7 @@ struct memvirt_transition {
 };
 
 /*
- * `state` is one of NATIVE, COMMENCING, VIRTUALIZED, REMAPPING, CEASING. Total: every pair has an answer; any other state
- * or event is refused.
+ * `state` is one of NATIVE, COMMENCING, VIRTUALIZED, REMAPPING, CEASING. Total: every pair has an answer; any other
+ * state or event is refused.
  */
 struct memvirt_transition memvirt_next(enum scrim_state state, enum memvirt_event event);

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the moves of pages between frames, and the engine's start. Keeps: what the OS wrote is what it reads, and a frame
- * or a table page is used again only when nobody can hold a translation through it.
+ * Owns the moves of pages between frames, and the engine's start. Keeps: what the OS wrote is what it reads, and a
+ * frame or a table page is used again only when nobody can hold a translation through it.
  *
  * Every move of a page p from frame f to frame t is the same four steps, and this is why they suffice:
  *
- *   1 absent    Until here CPUs and devices may hold p -> f, with the right to write. Nobody holds a translation to t: a
- *               frame of the reserve was given back under this same rule, and the home of a displaced page has belonged
- *               to nobody since the flush of the displacement that emptied it.
- *   2 flush     After it nobody holds p -> f, and nobody can load it, for the tables say absent. So f changes no more,
- *               and is read by nobody but the copy.
- *   3 copy
- *   4 present   Needs no flush: nothing is cached from an entry that is not present (Intel SDM vol. 3, 4.10.4.3 and its
- *               counterparts for EPT and NPT), so there is no older translation of p to be had.
+ * - absent: until here CPUs and devices may hold p -> f, with the right to write. Nobody holds a translation to t:
+ *   a frame of the reserve was given back under this same rule, and the home of a displaced page has belonged to nobody
+ *   since the flush of the displacement that emptied it.
+ * - flush: after it nobody holds p -> f, and nobody can load it, for the tables say absent. So f changes no more, and
+ *   is read by nobody but the copy.
+ * - copy.
+ * - present: needs no flush. Nothing is cached from an entry that is not present (Intel SDM vol. 3, 4.10.4.3, and so in
+ *   nested tables), so there is no older translation of p to be had.
  *
- * Hence f is free from the end of its own copy on, by the flush of step 2 and no other: given back then, it may be filled
- * with another page at once. For a whole batch one flush between all the steps 1 and all the steps 3 does the same.
+ * Hence f is free from the end of its own copy on, by the flush between absent and copy and no other: given back then,
+ * it may be filled with another page at once. For a batch one flush does the same, after all are absent and before any
+ * copy.
  *
  * A CPU that touches an absent page comes into the VMM and waits for its lock, which the caller holds across all four.
  */
@@ -59,10 +60,7 @@ void mem_init(struct mem *mem, const struct mem_config *config)
 	mem->reserve_free = config->reserve_frames;
 }
 
-mfn_t mem_translate(const struct mem *mem, gfn_t page, enum mem_access *access)
-{
-	return p2m_get(mem, page, access);
-}
+mfn_t mem_translate(const struct mem *mem, gfn_t page, enum mem_access *access) { return p2m_get(mem, page, access); }
 
 static bool lies_in(const struct range_list *list, gfn_t page)
 {
@@ -87,7 +85,7 @@ static void set_translation(struct mem *mem, gfn_t page, mfn_t frame, enum mem_a
 	mem->config.port->map_set(mem->config.port_context, page, frame, access);
 }
 
-/* Step 1. The map keeps the frame, for step 3. */
+/* The map keeps the frame, for carry. */
 static void make_absent(struct mem *mem, gfn_t page)
 {
 	enum mem_access access;
@@ -95,13 +93,9 @@ static void make_absent(struct mem *mem, gfn_t page)
 	set_translation(mem, page, p2m_get(mem, page, &access), MEM_ACCESS_NONE);
 }
 
-/* Step 2. */
-static void flush(struct mem *mem)
-{
-	mem->config.port->flush(mem->config.port_context);
-}
+static void flush(struct mem *mem) { mem->config.port->flush(mem->config.port_context); }
 
-/* Steps 3 and 4, after the flush. Returns the frame that the page left. */
+/* Copy and present, after the flush. Returns the frame that the page left. */
 static mfn_t carry(struct mem *mem, gfn_t page, mfn_t to, struct mem_moved *moved)
 {
 	enum mem_access access;
@@ -192,9 +186,9 @@ static void select_batch(struct mem *mem, uint32_t limit)
 }
 
 /*
- * Frees the leaves that the batch emptied and lets the back-end merge. The flush here is not for frames: a CPU may still
- * have a table page that map_release gave up in its paging-structure caches, and would take whatever is put there next
- * for translations. The engine asks for no table page between the release and this flush.
+ * Frees the leaves that the batch emptied and lets the back-end merge. The flush here is not for frames: a CPU may
+ * still have a table page that map_release gave up in its paging-structure caches, and would take whatever is put there
+ * next for translations. The engine asks for no table page between the release and this flush.
  */
 static void release_chunks(struct mem *mem)
 {

@@ -8,19 +8,14 @@
  *                        [511]      page 1023
  *
  * A NULL slot and a leaf full of Identity mean the same, so a leaf may come early (a plan takes it before anything is
- * displaced) and must go when its last page is home. The hardware never walks this map: a leaf may be freed without a flush.
+ * displaced) and must go when its last page is home. The hardware never walks this map, so a leaf
+ * may be freed without a flush.
  */
 #include "mem/p2m.h"
 
-static uint64_t make_entry(mfn_t frame, enum mem_access access)
-{
-	return mfn_address(frame) | (uint64_t)access;
-}
+static uint64_t make_entry(mfn_t frame, enum mem_access access) { return mfn_address(frame) | (uint64_t)access; }
 
-static uint64_t identity_entry(gfn_t page)
-{
-	return make_entry(gfn_home(page), MEM_ACCESS_ALL);
-}
+static uint64_t identity_entry(gfn_t page) { return make_entry(gfn_home(page), MEM_ACCESS_ALL); }
 
 mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access)
 {

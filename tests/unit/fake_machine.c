@@ -22,10 +22,7 @@ uint64_t fake_random(uint64_t *seed)
 	return *seed;
 }
 
-uint64_t fake_random_below(uint64_t *seed, uint64_t limit)
-{
-	return (fake_random(seed) >> 11) % limit;
-}
+uint64_t fake_random_below(uint64_t *seed, uint64_t limit) { return (fake_random(seed) >> 11) % limit; }
 
 /* --- CPUs --- */
 
@@ -98,8 +95,8 @@ static void run_cpus(struct fake_machine *machine)
 }
 
 /*
- * A TLB holds a translation of a page of RAM other than `except` to this frame, writable if `writable`. A large entry also
- * covers pages that are not RAM; the OS does not touch these.
+ * A TLB holds a translation of a page of RAM other than `except` to this frame, writable if `writable`. A large entry
+ * also covers pages that are not RAM; the OS does not touch these.
  */
 static bool is_cached(const struct fake_machine *machine, uint64_t frame, uint64_t except, bool writable)
 {
@@ -326,7 +323,8 @@ void fake_machine_start(struct fake_machine *machine, uint64_t seed)
 	machine->seed = seed;
 	build_ranges(machine);
 	for (uint64_t page = 0; page < FAKE_PAGES; page++) {
-		machine->is_ram[page] = ranges_contain(&machine->ram, page * PAGE_SIZE, (page + 1) * PAGE_SIZE, RANGE_RAM);
+		machine->is_ram[page] =
+			ranges_contain(&machine->ram, page * PAGE_SIZE, (page + 1) * PAGE_SIZE, RANGE_RAM);
 		machine->holders[page] = machine->is_ram[page];
 		for (uint32_t word = 0; word < FAKE_WORDS; word++)
 			machine->frame[page][word] = machine->wrote[page][word] = fake_random(&machine->seed);

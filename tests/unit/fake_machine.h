@@ -1,28 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Provides a simulated machine behind mem_port.h that exposes mistakes: RAM with contents, tables with large entries, CPUs
- * with TLBs that read and write at random points between and inside the engine's calls. The first mistake is kept in
- * `fault`, in words; nothing else happens then, so that a test of the machine itself can go on and look.
+ * Provides a simulated machine behind mem_port.h that exposes mistakes: RAM with contents, tables with large entries,
+ * CPUs with TLBs that read and write at random points between and inside the engine's calls. The first mistake is kept
+ * in `fault`, in words, and the machine goes on.
  *
- * What it finds: a CPU reading other than it wrote; a copy from or to a frame that a CPU may still write (or, to, read); a
- * page made present in a frame that a TLB still holds for another page, that is occupied, or whose contents are not the
- * page's; map_set without map_prepare; map_release of a chunk that is not all at home; a table page asked for while one
- * that was given up may still be cached; a table page freed twice.
+ * What it finds: a CPU reading other than it wrote; a copy from a frame that a CPU may still write, or to one that it
+ * may still reach; a page made present in a frame that a TLB still holds for another page, that is occupied, or whose
+ * contents are not the page's; map_set without map_prepare; map_release of a chunk that is not all at home; a table
+ * page asked for while one that was given up may still be walked; a table page freed twice.
  */
 #pragma once
 
 #include "mem/mem.h"
 
-#define FAKE_CHUNK 512u  /* pages to a large entry */
-#define FAKE_CHUNKS 10u
-#define FAKE_PAGES (FAKE_CHUNKS * FAKE_CHUNK)
-#define FAKE_RESERVE_FIRST 1800u /* first frame of the boot reserve: not at a word of the bitmap, nor at a chunk */
+#define FAKE_CHUNK          512u /* pages to a large entry */
+#define FAKE_CHUNKS         10u
+#define FAKE_PAGES          (FAKE_CHUNKS * FAKE_CHUNK)
+#define FAKE_RESERVE_FIRST  1800u /* first frame of the boot reserve: not at a word of the bitmap, nor at a chunk */
 #define FAKE_RESERVE_FRAMES 300u
-#define FAKE_WORDS 2u    /* of contents that a frame has */
-#define FAKE_CPUS 3u
-#define FAKE_TLB 6u
-#define FAKE_HOT 8u      /* pages that the engine dealt with last; CPUs prefer them */
-#define FAKE_LEAVES 16u
+#define FAKE_WORDS          2u /* of contents that a frame has */
+#define FAKE_CPUS           3u
+#define FAKE_TLB            6u
+#define FAKE_HOT            8u /* pages that the engine dealt with last; CPUs prefer them */
+#define FAKE_LEAVES         16u
 
 /* A translation, in a table or in a TLB. */
 struct fake_entry {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Tests the tester: each mistake that the simulated machine promises to find is made, and must be found under its name. */
+/* Tests the tester: each mistake that the simulated machine promises to find is made, and must be found by name. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,8 +10,8 @@
 
 #include "fake_machine.h"
 
-#define PAGE_A 300u
-#define PAGE_B 301u
+#define PAGE_A     300u
+#define PAGE_B     301u
 #define FREE_FRAME FAKE_RESERVE_FIRST
 
 static struct fake_machine machine;

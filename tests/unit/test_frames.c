@@ -11,7 +11,7 @@
 #include "mem/frames.h"
 
 #define FIRST 1000u
-#define MOST 200u
+#define MOST  200u
 
 static uint64_t used[4], seen[4];
 
@@ -111,8 +111,8 @@ static void test_see_once(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_contain),		     cmocka_unit_test(test_take_all_lowest_first),
-		cmocka_unit_test(test_wrong_count),	     cmocka_unit_test(test_random_against_model),
+		cmocka_unit_test(test_contain),     cmocka_unit_test(test_take_all_lowest_first),
+		cmocka_unit_test(test_wrong_count), cmocka_unit_test(test_random_against_model),
 		cmocka_unit_test(test_see_once),
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests the engine on the simulated machine: refusals, counts and flushes one by one; random operations against an array
- * model; every allocation failed in turn. SEED=n in the environment repeats a random run.
+ * Tests the engine on the simulated machine: refusals, counts and flushes one by one; random operations against an
+ * array model; every allocation failed in turn. SEED=n in the environment repeats a random run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,8 +17,8 @@
 #include "mem/mem_check.h"
 #include "mem/p2m.h"
 
-#define RUN_LONG 1000000
-#define RUN_CHECKED 3000
+#define RUN_LONG        1000000
+#define RUN_CHECKED     3000
 #define ALLOCATIONS_FEW 100u
 
 static struct fake_machine machine;
@@ -88,11 +88,11 @@ static void test_is_ram(void **unused)
 		assert_int_equal(mem_is_ram(&mem, gfn(page)), machine.is_ram[page]);
 	assert_false(mem_is_ram(&mem, gfn(UINT64_MAX)));
 	assert_false(mem_is_ram(&mem, gfn(UINT64_MAX >> PAGE_SHIFT)));
-	assert_false(mem_is_ram(&mem, gfn(1ull << 52)));      /* address 0 in 64 bits */
+	assert_false(mem_is_ram(&mem, gfn(1ull << 52))); /* address 0 in 64 bits */
 	assert_false(mem_is_ram(&mem, gfn((1ull << 52) + 300)));
 	assert_true(mem_may_displace(&mem, gfn(300)));
-	assert_false(mem_may_displace(&mem, gfn(1600)));      /* RAM that devices reach */
-	assert_false(mem_may_displace(&mem, gfn(2050)));      /* free of DMA, but not RAM */
+	assert_false(mem_may_displace(&mem, gfn(1600))); /* RAM that devices reach */
+	assert_false(mem_may_displace(&mem, gfn(2050))); /* free of DMA, but not RAM */
 }
 
 static void test_displace_and_home(void **unused)
@@ -240,7 +240,7 @@ struct model {
 	uint64_t frame[FAKE_PAGES];
 	uint64_t page_of[FAKE_RESERVE_FRAMES]; /* occupant of a frame of the reserve; 0: none (page 0 is never moved) */
 	uint64_t displaced;
-	uint64_t done[SCRIM_STATUS_COUNT];     /* displace by result */
+	uint64_t done[SCRIM_STATUS_COUNT]; /* displace by result */
 	uint64_t homes;
 };
 
@@ -380,8 +380,9 @@ static uint64_t seed_of_run(void)
 static void test_random_long(void **unused)
 {
 	(void)unused;
-	const err_t results[] = { SCRIM_OK,	      SCRIM_ENOTRAM,  SCRIM_EDMA,
-				  SCRIM_EDISPLACED, SCRIM_ENOFRAME, SCRIM_ENOTABLE };
+	const err_t results[] = {
+		SCRIM_OK, SCRIM_ENOTRAM, SCRIM_EDMA, SCRIM_EDISPLACED, SCRIM_ENOFRAME, SCRIM_ENOTABLE
+	};
 	uint64_t seed = seed_of_run();
 
 	model_start(seed);

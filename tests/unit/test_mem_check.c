@@ -18,7 +18,7 @@
 /* Displaced in the sound map, into the first four frames of the reserve. Chunk 3 holds the reserve and no leaf. */
 static const uint64_t displaced_pages[] = { 300, 301, 600, 2200 };
 
-#define HOLE 200u    /* in chunk 0, which has a leaf */
+#define HOLE    200u /* in chunk 0, which has a leaf */
 #define AT_HOME 310u /* RAM in chunk 0 */
 
 struct bench {
@@ -187,51 +187,51 @@ struct mutation {
 	uint64_t where; /* page or frame number */
 };
 
-#define MUTATION(function, violation, where) { #function, function, violation, where }
+#define MUTATION(function, violation, where) #function, function, violation, where
 
 static const struct mutation mutations[] = {
-	MUTATION(nothing, SCRIM_HOLDS, 0),
-	MUTATION(state_remapping, SCRIM_HOLDS, 0),
-	MUTATION(hole_hidden, SCRIM_HOLDS, 0),
-	MUTATION(hole_read_only, SCRIM_HOLDS, 0),
-	MUTATION(all_home, SCRIM_HOLDS, 0),
-	MUTATION(all_home_native, SCRIM_HOLDS, 0),
+	{ MUTATION(nothing, SCRIM_HOLDS, 0) },
+	{ MUTATION(state_remapping, SCRIM_HOLDS, 0) },
+	{ MUTATION(hole_hidden, SCRIM_HOLDS, 0) },
+	{ MUTATION(hole_read_only, SCRIM_HOLDS, 0) },
+	{ MUTATION(all_home, SCRIM_HOLDS, 0) },
+	{ MUTATION(all_home_native, SCRIM_HOLDS, 0) },
 
-	MUTATION(state_commencing, SCRIM_V1_DISPLACED_UNGUARDED, 2200),
-	MUTATION(state_ceasing, SCRIM_V1_DISPLACED_UNGUARDED, 2200),
-	MUTATION(cpu_untranslated, SCRIM_V1_DISPLACED_UNGUARDED, 2200),
-	MUTATION(cpu_untranslated_remapping, SCRIM_V1_DISPLACED_UNGUARDED, 2200),
-	MUTATION(device_untranslated, SCRIM_V1_DISPLACED_UNGUARDED, 300),
+	{ MUTATION(state_commencing, SCRIM_V1_DISPLACED_UNGUARDED, 2200) },
+	{ MUTATION(state_ceasing, SCRIM_V1_DISPLACED_UNGUARDED, 2200) },
+	{ MUTATION(cpu_untranslated, SCRIM_V1_DISPLACED_UNGUARDED, 2200) },
+	{ MUTATION(cpu_untranslated_remapping, SCRIM_V1_DISPLACED_UNGUARDED, 2200) },
+	{ MUTATION(device_untranslated, SCRIM_V1_DISPLACED_UNGUARDED, 300) },
 
-	MUTATION(state_native, SCRIM_V2_NATIVE_NOT_CLEAN, 2200),
-	MUTATION(leaf_left, SCRIM_V2_NATIVE_NOT_CLEAN, 9 * FAKE_CHUNK),
-	MUTATION(leaf_left_in_native, SCRIM_V2_NATIVE_NOT_CLEAN, 9 * FAKE_CHUNK),
+	{ MUTATION(state_native, SCRIM_V2_NATIVE_NOT_CLEAN, 2200) },
+	{ MUTATION(leaf_left, SCRIM_V2_NATIVE_NOT_CLEAN, 9 * FAKE_CHUNK) },
+	{ MUTATION(leaf_left_in_native, SCRIM_V2_NATIVE_NOT_CLEAN, 9 * FAKE_CHUNK) },
 
-	MUTATION(frame_shared, SCRIM_V3_FRAME_STATE, 301),
-	MUTATION(frame_not_taken, SCRIM_V3_FRAME_STATE, 600),
-	MUTATION(frame_leaked, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 128),
-	MUTATION(frame_past_the_end, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 319),
-	MUTATION(displaced_count_high, SCRIM_V3_FRAME_STATE, 0),
-	MUTATION(displaced_count_low, SCRIM_V3_FRAME_STATE, 0),
-	MUTATION(leaf_count_off, SCRIM_V3_FRAME_STATE, 0),
-	MUTATION(free_count_off, SCRIM_V3_FRAME_STATE, 0),
-	MUTATION(free_count_off_at_home, SCRIM_V3_FRAME_STATE, 0),
-	MUTATION(reserve_in_ram, SCRIM_V3_FRAME_STATE, 300),
+	{ MUTATION(frame_shared, SCRIM_V3_FRAME_STATE, 301) },
+	{ MUTATION(frame_not_taken, SCRIM_V3_FRAME_STATE, 600) },
+	{ MUTATION(frame_leaked, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 128) },
+	{ MUTATION(frame_past_the_end, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 319) },
+	{ MUTATION(displaced_count_high, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(displaced_count_low, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(leaf_count_off, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(free_count_off, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(free_count_off_at_home, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(reserve_in_ram, SCRIM_V3_FRAME_STATE, 300) },
 
-	MUTATION(backend_other_frame, SCRIM_V4_BACKEND_STALE, 600),
-	MUTATION(backend_home_page_away, SCRIM_V4_BACKEND_STALE, AT_HOME),
-	MUTATION(backend_absent, SCRIM_V4_BACKEND_STALE, AT_HOME),
-	MUTATION(backend_read_only, SCRIM_V4_BACKEND_STALE, 301),
-	MUTATION(backend_hole_away, SCRIM_V4_BACKEND_STALE, HOLE),
-	MUTATION(backend_swapped, SCRIM_V4_BACKEND_STALE, 300),
-	MUTATION(backend_identity_chunk_away, SCRIM_V4_BACKEND_STALE, 9 * FAKE_CHUNK),
-	MUTATION(page_absent, SCRIM_V4_BACKEND_STALE, 301),
-	MUTATION(entry_junk, SCRIM_V4_BACKEND_STALE, AT_HOME),
+	{ MUTATION(backend_other_frame, SCRIM_V4_BACKEND_STALE, 600) },
+	{ MUTATION(backend_home_page_away, SCRIM_V4_BACKEND_STALE, AT_HOME) },
+	{ MUTATION(backend_absent, SCRIM_V4_BACKEND_STALE, AT_HOME) },
+	{ MUTATION(backend_read_only, SCRIM_V4_BACKEND_STALE, 301) },
+	{ MUTATION(backend_hole_away, SCRIM_V4_BACKEND_STALE, HOLE) },
+	{ MUTATION(backend_swapped, SCRIM_V4_BACKEND_STALE, 300) },
+	{ MUTATION(backend_identity_chunk_away, SCRIM_V4_BACKEND_STALE, 9 * FAKE_CHUNK) },
+	{ MUTATION(page_absent, SCRIM_V4_BACKEND_STALE, 301) },
+	{ MUTATION(entry_junk, SCRIM_V4_BACKEND_STALE, AT_HOME) },
 
-	MUTATION(hole_displaced, SCRIM_V5_NOT_RAM, HOLE),
-	MUTATION(frame_below_reserve, SCRIM_V5_NOT_RAM, 600),
-	MUTATION(frame_above_reserve, SCRIM_V5_NOT_RAM, 600),
-	MUTATION(frame_off_the_machine, SCRIM_V5_NOT_RAM, 600),
+	{ MUTATION(hole_displaced, SCRIM_V5_NOT_RAM, HOLE) },
+	{ MUTATION(frame_below_reserve, SCRIM_V5_NOT_RAM, 600) },
+	{ MUTATION(frame_above_reserve, SCRIM_V5_NOT_RAM, 600) },
+	{ MUTATION(frame_off_the_machine, SCRIM_V5_NOT_RAM, 600) },
 };
 
 static void test_every_mutation(void **unused)
@@ -268,7 +268,7 @@ static void test_repeatable(void **unused)
 	tear_down(&bench);
 }
 
-/* Chunks whose RAM is a part of a page, or begins or ends within a page, are looked at by a whole page or not at all. */
+/* A chunk without a leaf is looked at by its first whole page of RAM, or not at all. */
 static void test_ragged_ram(void **unused)
 {
 	(void)unused;
@@ -276,9 +276,10 @@ static void test_ragged_ram(void **unused)
 	uint64_t where;
 
 	fake_machine_start(&bench.machine, 7);
-	*ram = (struct range_list){ .count = 2 };
-	ram->entry[0] = (struct range){ 512 * PAGE_SIZE - 100, 512 * PAGE_SIZE + 100, RANGE_RAM };
-	ram->entry[1] = (struct range){ 1024 * PAGE_SIZE - 100, 1025 * PAGE_SIZE + 100, RANGE_RAM };
+	*ram = (struct range_list){ .count = 3 };
+	ram->entry[0] = (struct range){ 0, 2 * PAGE_SIZE, RANGE_RESERVED };
+	ram->entry[1] = (struct range){ 512 * PAGE_SIZE - 100, 512 * PAGE_SIZE + 100, RANGE_RAM };
+	ram->entry[2] = (struct range){ 1024 * PAGE_SIZE - 100, 1025 * PAGE_SIZE + 100, RANGE_RAM };
 
 	struct mem_config config = fake_machine_config(&bench.machine);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests the state table twice: entry by entry against the ABI's words, and by exploring everything that requests and visits
- * of three CPUs can do in any order. The second is also run with tables that are wrong, which it must notice.
+ * Tests the state table twice: entry by entry against the ABI's words, and by exploring everything that requests and
+ * visits of three CPUs can do in any order. The second is also run with tables that are wrong, which it must notice.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,8 +94,8 @@ static void test_no_such_state_or_event(void **unused)
 
 /* --- every order of requests and visits --- */
 
-#define CPUS 3u
-#define ALL_CPUS ((1u << CPUS) - 1)
+#define CPUS          3u
+#define ALL_CPUS      ((1u << CPUS) - 1)
 #define DISPLACED_MAX 2u
 
 struct world {
@@ -103,7 +103,7 @@ struct world {
 	unsigned int translating; /* CPUs behind the map */
 	unsigned int switched;    /* CPUs visited in this epoch */
 	unsigned int displaced;
-	bool unlocked;            /* the map may change, by the actions alone */
+	bool unlocked; /* the map may change, by the actions alone */
 	bool built;
 };
 
@@ -336,8 +336,10 @@ static void test_wrong_tables_are_noticed(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_entry),	     cmocka_unit_test(test_no_such_state_or_event),
-		cmocka_unit_test(test_every_order),	     cmocka_unit_test(test_no_dead_end),
+		cmocka_unit_test(test_every_entry),
+		cmocka_unit_test(test_no_such_state_or_event),
+		cmocka_unit_test(test_every_order),
+		cmocka_unit_test(test_no_dead_end),
 		cmocka_unit_test(test_wrong_tables_are_noticed),
 	};
 
