@@ -296,6 +296,8 @@ static void fake_in(void *context, struct registers *registers)
 		return;
 	}
 	fake->cpus[fake->os_cpu_at].exits[SCRIM_EXIT_REQUEST]++;
+	if (fake->beaten && op == SCRIM_OP_VIRTUALIZE)
+		fake_virtualize(fake, 0);
 	if (fake->refuse && op == fake->refuse_op) {
 		registers->eax = fake->refuse_status;
 		result[0] = fake->refuse_result0;

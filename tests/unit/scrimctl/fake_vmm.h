@@ -19,7 +19,7 @@
 #define FAKE_CPUS           6
 #define FAKE_PAGES          400
 #define FAKE_RAM_START      0x100000u
-#define FAKE_RAM_END        0x40000000u
+#define FAKE_RAM_END        0x240000000ull
 #define FAKE_DMA_FREE_START 0x20000000u
 #define FAKE_FRAME          0x7f000000u
 
@@ -73,6 +73,7 @@ struct fake {
 	uint64_t refuse_result0;
 	bool never_zero; /* VISIT always says that one CPU is left */
 	bool flicker;    /* another program undoes each change */
+	bool beaten;     /* another program virtualizes just before this one asks for it */
 };
 
 extern const struct port_ops fake_port;

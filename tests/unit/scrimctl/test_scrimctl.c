@@ -439,7 +439,7 @@ static void test_status_json_values(void **state)
 	assert_text(root, "cpus.3.vmcb", "0x123453000");
 	assert_int_equal(json_array_size(at(root, "portions")), 2);
 	assert_text(root, "portions.1.start", "0x100000");
-	assert_text(root, "portions.1.end", "0x40000000");
+	assert_text(root, "portions.1.end", "0x240000000");
 	assert_text(root, "portions.1.state", "locked");
 	assert_count(root, "pages.managed", 1000 + SCRIM_INFO_PAGES_MANAGED);
 	assert_count(root, "pages.shared", 1000 + SCRIM_INFO_PAGES_SHARED);
@@ -638,6 +638,8 @@ static void test_virtualize_unreachable_cpu(void **state)
 	assert_refused("virtualize", "does not list it as online");
 	assert_int_equal(fake->state, SCRIM_NATIVE);
 	assert_all_modes(SCRIM_CPU_NATIVE);
+	fake->cpus[2].mode = SCRIM_CPU_STARTING;
+	assert_refused("virtualize", "nothing has changed");
 }
 
 static void test_virtualize_cpu_out_of_reach_later(void **state)
@@ -662,7 +664,9 @@ static void test_virtualize_waits_for_a_cpu_that_comes_online(void **state)
 	(void)state;
 	fake->cpus[1].online = false;
 	fake->online_at_pause = 2;
+	fake->cpus[1].mode = SCRIM_CPU_STARTING;
 	assert_done("virtualize");
+	assert_true(fake->pauses == 1);
 	assert_all_modes(SCRIM_CPU_TRANSLATING);
 	fake_reset(fake);
 	fake_begin(fake, SCRIM_COMMENCING);
@@ -690,6 +694,14 @@ static void test_rounds_are_bounded(void **state)
 	fake_reset(fake);
 	fake->online_error = ENOENT;
 	assert_refused("virtualize", "mount sysfs");
+}
+
+static void test_virtualize_beaten_by_another(void **state)
+{
+	(void)state;
+	fake->beaten = true;
+	assert_done("virtualize");
+	assert_int_equal(fake->state, SCRIM_VIRTUALIZED);
 }
 
 static void test_virtualize_refused(void **state)
@@ -812,10 +824,12 @@ static void test_move(void **state)
 	fake_virtualize(fake, 0);
 	assert_done("move 0x20000000 536875008 513M");
 	assert_string_equal(out, "0x20000000 -> 0x7f000000\n0x20001000 -> 0x7f001000\n0x20100000 -> 0x7f002000\n");
+	assert_done("move 0x1c0000000");
+	assert_int_equal(fake->pages[3], 0x1c0000000);
 	assert_done("move --json 0x20003000");
 	root = output_json();
 	assert_text(root, "moved.0.physical", "0x20003000");
-	assert_text(root, "moved.0.machine", "0x7f003000");
+	assert_text(root, "moved.0.machine", "0x7f004000");
 	assert_true(json_is_null(at(root, "refused")));
 	json_decref(root);
 }
@@ -824,7 +838,7 @@ static void test_move_refused(void **state)
 {
 	static const char *const cases[][2] = {
 		{ "move 0x20000001", "multiple of 4096" },
-		{ "move 0x50000000", "no RAM of the OS's" },
+		{ "move 0x250000000", "no RAM of the OS's" },
 		{ "move 0x10000000", "dma-free=" },
 		{ "move 0x20000000", "displaced already" },
 		{ "move 0xfffffffffffff000", "no physical address" },
@@ -1111,6 +1125,7 @@ int main(void)
 		TEST(test_virtualize_cpu_out_of_reach_later),
 		TEST(test_virtualize_waits_for_a_cpu_that_comes_online),
 		TEST(test_rounds_are_bounded),
+		TEST(test_virtualize_beaten_by_another),
 		TEST(test_virtualize_refused),
 		TEST(test_devirtualize),
 		TEST(test_devirtualize_unfinished),
