@@ -25,7 +25,8 @@ struct mem_port_ops {
 	bool (*map_prepare)(void *context, gfn_t page);
 	/*
 	 * Writes one translation into the hardware's tables. Cannot fail after map_prepare, which holds until
-	 * map_release. Flushes nothing.
+	 * map_release. Flushes nothing. The engine makes a page absent and flushes before it makes it present, so that a
+	 * back-end which splits a large entry here can break it in the one call and make it in the other.
 	 */
 	void (*map_set)(void *context, gfn_t page, mfn_t frame, enum mem_access access);
 	/*

@@ -189,6 +189,8 @@ static void check_present(struct fake_machine *machine, uint64_t page, uint64_t 
 		fault(machine, "a frame is reused that a TLB still holds for another page");
 	if (memcmp(machine->frame[frame], machine->wrote[page], sizeof(machine->wrote[page])) != 0)
 		fault(machine, "a page is made present in a frame without its contents");
+	if (walk(machine, page).access != MEM_ACCESS_NONE || machine->absent_at[page] == machine->flushes)
+		fault(machine, "a page is made present that was not absent over a flush");
 }
 
 static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access access)
@@ -209,6 +211,8 @@ static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access acce
 	if (access != MEM_ACCESS_NONE) {
 		check_present(machine, page.n, frame.n);
 		machine->holders[frame.n]++;
+	} else {
+		machine->absent_at[page.n] = machine->flushes;
 	}
 	*entry = (struct fake_entry){ page.n, frame.n, 1, access };
 	run_cpus(machine);

@@ -6,8 +6,9 @@
  *
  * What it finds: a CPU reading other than it wrote; a copy from a frame that a CPU may still write, or to one that it
  * may still reach; a page made present in a frame that a TLB still holds for another page, that is occupied, or whose
- * contents are not the page's; map_set without map_prepare; map_release of a chunk that is not all at home; a table
- * page asked for while one that was given up may still be walked; a table page freed twice.
+ * contents are not the page's; one made present that was not absent over a flush; map_set without map_prepare;
+ * map_release of a chunk that is not all at home; a table page asked for while one that was given up may still be
+ * walked; a table page freed twice.
  */
 #pragma once
 
@@ -42,6 +43,7 @@ struct fake_machine {
 
 	struct fake_entry *table[FAKE_CHUNKS]; /* FAKE_CHUNK entries, or NULL: one large entry, Identity */
 	bool prepared[FAKE_PAGES];
+	uint64_t absent_at[FAKE_PAGES]; /* flushes before this page was made absent */
 	uint32_t holders[FAKE_PAGES]; /* pages of RAM present in this frame */
 	uint32_t given_up;            /* table pages that a CPU may still walk */
 	struct fake_entry tlb[FAKE_CPUS][FAKE_TLB];

@@ -126,6 +126,15 @@ static void test_present_without_copy(void **unused)
 	assert_found("a page is made present in a frame without its contents");
 }
 
+static void test_present_unflushed(void **unused)
+{
+	(void)unused;
+	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
+	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
+	set(PAGE_A, PAGE_A, MEM_ACCESS_ALL);
+	assert_found("a page is made present that was not absent over a flush");
+}
+
 static void test_present_in_occupied_frame(void **unused)
 {
 	(void)unused;
@@ -245,6 +254,7 @@ int main(void)
 		TEST(test_copy_with_reader),
 		TEST(test_copy_to_itself),
 		TEST(test_present_without_copy),
+		TEST(test_present_unflushed),
 		TEST(test_present_in_occupied_frame),
 		TEST(test_frame_reused_while_cached),
 		TEST(test_stale_access),
