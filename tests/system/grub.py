@@ -14,9 +14,11 @@ insmod all_video
 insmod gfxterm
 set gfxmode=1024x768x32,auto
 set gfxpayload=keep
-terminal_output gfxterm
+terminal_output gfxterm serial
 {commands}
 boot
+echo GRUB could not boot this
+halt
 """
 
 
@@ -34,7 +36,7 @@ def make_iso(work, commands, kernel="cloud", files=()):
     """An ISO image in `work` whose GRUB runs `commands` at once. `files`: more (path in the image, path on the host)."""
     tree = work / "iso"
     contents = [(KERNEL, IMAGES / f"vmlinuz-{kernel}"), (INITRD, IMAGES / "initramfs.cpio.gz"), *files]
-    if (BUILD / "scrim.elf").exists():
+    if any(SCRIM in command for command in commands):
         contents.append((SCRIM, BUILD / "scrim.elf"))
     for inside, outside in contents:
         target = tree / inside.lstrip("/")

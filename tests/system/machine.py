@@ -38,6 +38,8 @@ CPU_MODEL = (
 KERNEL_ARGS = "console=ttyS0 loglevel=7 cryptomgr.notests nokaslr mitigations=off panic=-1"
 ICOUNT_ARGS = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01T00:00:00,clock=vm"]
 
+TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
+
 READY_TIMEOUT = 300
 RUN_TIMEOUT = 120
 QMP_TIMEOUT = 60
@@ -142,6 +144,9 @@ class Machine:
         (self.work / "command").write_text(" ".join(shell_word(word) for word in command) + "\n")
         with open(self.work / "qemu.log", "wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self._ask(lambda: self._connect(qmp, agent), "it did not take its command line")
+
+    def _connect(self, qmp, agent):
         self._qmp = Qmp(accept(qmp, self._process, self.work))
         if agent:
             self._agent = Agent(accept(agent, self._process, self.work))
@@ -228,10 +233,8 @@ class Machine:
 
     @property
     def console(self):
-        """All that the first serial port has said, Scrim's lines and the kernel's, without carriage returns."""
-        if not self.console_path.exists():
-            return ""
-        return self.console_path.read_bytes().decode("utf-8", "replace").replace("\r", "")
+        """All that the first serial port has said, Scrim's lines and the kernel's, as plain text."""
+        return plain_text(self.console_path)
 
     @property
     def second_path(self):
@@ -241,7 +244,7 @@ class Machine:
     @property
     def second(self):
         """What /autorun (see `files`) has printed, and its last line: `autorun status N`."""
-        return self.second_path.read_text(errors="replace").replace("\r", "") if self.second_path.exists() else ""
+        return plain_text(self.second_path)
 
     def wait_console(self, pattern, timeout=READY_TIMEOUT):
         """Waits until the console matches the regular expression. Returns the match."""
@@ -289,7 +292,7 @@ class Machine:
         if log:
             parts += ["--- QEMU says", log]
         if self._agent and self._agent.partial:
-            parts += ["--- agent, last seen", self._agent.partial[-2000:]]
+            parts += ["--- agent, last seen", TERMINAL_SEQUENCE.sub("", self._agent.partial[-2000:])]
         if self.alive and self._qmp:
             parts += ["--- registers", self._registers()]
         return MachineError("\n".join(parts))
@@ -541,6 +544,14 @@ def memory_file(size):
     handle, path = tempfile.mkstemp(prefix="scrim-ram-", dir=directory)
     os.close(handle)
     return pathlib.Path(path)
+
+
+def plain_text(path):
+    """A serial port's file without carriage returns and terminal control sequences; empty while there is none."""
+    if not path.exists():
+        return ""
+    text = path.read_bytes().decode("utf-8", "replace").replace("\r", "")
+    return TERMINAL_SEQUENCE.sub("", text)
 
 
 def shell_word(word):
