@@ -95,11 +95,13 @@ def all_items(soak):
 
 
 def unit_items():
-    sources = sorted((ROOT / "tests" / "unit").glob("test_*.c"))
+    """A program for each tests/unit/test_NAME.c, and one for each directory tests/unit/NAME, made of all that is in it."""
+    folder = ROOT / "tests" / "unit"
+    names = [source.stem for source in folder.glob("test_*.c")]
+    names += [f"test_{part.name}" for part in folder.iterdir() if any(part.glob("*.c"))]
     return [
-        Item(f"unit/{source.stem}", [str(BUILD / "unit" / source.stem)], UNIT_TIMEOUT,
-             environment={"CMOCKA_MESSAGE_OUTPUT": "TAP"}, counts_tap=True)
-        for source in sources
+        Item(f"unit/{name}", [str(BUILD / "unit" / name)], UNIT_TIMEOUT, environment={"CMOCKA_MESSAGE_OUTPUT": "TAP"}, counts_tap=True)
+        for name in sorted(names)
     ]
 
 
