@@ -8,3 +8,10 @@ BUILD ?= build
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes \
 	    -Wpointer-arith -Wcast-qual -Wimplicit-fallthrough -Werror
 CSTD := -std=gnu11
+
+# `make V=1` shows the commands.
+ifeq ($(V),1)
+Q :=
+else
+Q := @
+endif

@@ -29,7 +29,7 @@ $(BUILD)/guest-obj/multiboot_guest/%.o: $(GUEST_DIR)/multiboot_guest/%
 
 $(BUILD)/guest-image/multiboot_guest.elf: $(GUEST32_OBJ) $(GUEST_DIR)/multiboot_guest/link.ld
 	@mkdir -p $(@D)
-	$(CC) -m32 -nostdlib -static -no-pie -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/multiboot_guest/link.ld $(GUEST32_OBJ) -o $@
+	$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/multiboot_guest/link.ld $(GUEST32_OBJ) -o $@
 
 guest-build: $(GUEST_PROGRAMS) $(GUEST_IMAGES)
 .PHONY: guest-build

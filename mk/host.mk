@@ -10,14 +10,14 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/te
 
 $(BUILD)/unit/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/unit/libpure.a: $(UNIT_OBJ)
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(BUILD)/unit/test_%: $(BUILD)/unit/obj/tests/unit/test_%.o $(BUILD)/unit/libpure.a
-	$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
 
 unit-build: $(UNIT_TESTS)
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

@@ -78,6 +78,8 @@ void cpu_check_cpuid(bool again);
 void ram_check(const struct multiboot_info *info);
 
 /* timer.c: the PIT through the PIC and an IDT of its own */
+/* From here on an exception ends the guest with a word, not in a reset. */
+void timer_load_idt(void);
 void timer_check(void);
 void guest_interrupt(uint32_t number);
 void guest_main(void);

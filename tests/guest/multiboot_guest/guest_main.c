@@ -11,6 +11,7 @@ void guest_main(void)
 	const struct multiboot_info *info = memory_at(entry_ebx);
 
 	console_start();
+	timer_load_idt();
 	console_print("multiboot guest: start\n");
 	cpu_check_entry();
 	loader_check(info);

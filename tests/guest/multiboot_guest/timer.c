@@ -38,7 +38,7 @@ static void timer_set_pic(uint8_t mask1)
 	port_write8(PIC2 + 1, 0xff);
 }
 
-static void timer_load_idt(void)
+void timer_load_idt(void)
 {
 	struct {
 		uint16_t limit;
@@ -75,7 +75,6 @@ void timer_check(void)
 {
 	bool spun;
 
-	timer_load_idt();
 	timer_set_pic(0xfe);
 	port_write8(PIT_COMMAND, 0x34); /* channel 0, both bytes, rate generator */
 	port_write8(PIT_CHANNEL, PIT_100HZ & 0xff);

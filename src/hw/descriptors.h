@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides Scrim's own GDT, IDT and page tables: 64-bit, one address space, identity, the same for every CPU. */
+#pragma once
+
+#include "base/types.h"
+
+/* Loads GDT, CS and IDT on the calling CPU. Exceptions panic; an NMI just returns: it is taken to be forgotten. */
+void descriptors_load(void);
+
+/* Bytes of page tables that map [0, end): low 4 GiB in 2 MiB pages, above in 1 GiB pages where the CPU has them. */
+uint64_t paging_bytes(uint64_t end);
+
+/* Builds them in `tables` (zeroed, page-aligned) and returns what CR3 takes. The local APIC's 2 MiB are uncached. */
+uint64_t paging_build(void *tables, uint64_t end);

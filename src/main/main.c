@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Boot as a readable list of calls. Two halves: boot_main() runs where the loader has put Scrim, decides everything and
+ * changes nothing; boot_continue() runs in Scrim's own block at the top of low memory and carries it out. Whatever keeps Scrim
+ * from serving this machine is told in one line, and the first module is booted natively where there is one to boot.
+ */
+#include "base/fmt.h"
+#include "base/str.h"
+#include "base/version.h"
+#include "boot/boot_options.h"
+#include "boot/linux_params.h"
+#include "boot/placement.h"
+#include "hw/acpi.h"
+#include "hw/apic.h"
+#include "hw/console.h"
+#include "hw/delay.h"
+#include "hw/descriptors.h"
+#include "hw/insn.h"
+#include "hw/mtrr.h"
+#include "svm/svm.h"
+#include "virt/guard.h"
+#include "virt/memvirt.h"
+#include "virt/own.h"
+#include "virt/startup.h"
+
+#define MULTIBOOT1_MAGIC 0x2badb002u
+#define MULTIBOOT2_MAGIC 0x36d76289u
+#define GUEST_GDT_BYTES 32u
+#define EGA_TEXT 0xb8000ull
+#define CPUID_1G (1u << 26)
+
+extern uint8_t image_start[], image_end[], boot_stack_top[];
+extern void image_relocate(uint64_t start);
+extern void NORETURN call_on_stack(uint64_t function, uint64_t stack_top);
+extern void NORETURN enter_natively(uint32_t entry, const struct descriptor_table_pointer *gdt, uint32_t eax, uint32_t ebx,
+				    uint32_t esi);
+void NORETURN boot_main(uint32_t magic, uint32_t information);
+static void NORETURN boot_continue(void);
+
+/* All that the first half finds out and the second acts on. Moves with the image, so it holds no pointers into it. */
+static struct {
+	struct boot_info info;
+	struct boot_options options;
+	struct guest_image guest;
+	struct placement place;
+	struct own_demand demand;
+	struct acpi_machine acpi;
+	bool serve;           /* false: boot the module natively */
+	uint64_t boundary[MTRR_BOUNDARIES_MAX];
+	uint32_t boundary_count, address_bits;
+	bool has_1g;
+	uint64_t memory_end;  /* of the machine's memory map */
+	uint64_t ram_end;
+} boot;
+
+static char line[200];
+
+struct machine machine;
+
+static void NORETURN stop(const char *why)
+{
+	console_line("%s", why);
+	for (;;)
+		hlt();
+}
+
+static void refuse(const char *why)
+{
+	console_line("%s", why);
+	boot.serve = false;
+}
+
+static bool read_below_4g(void *context, uint64_t address, void *to, uint32_t bytes)
+{
+	(void)context;
+	if (!address || address >= GIB(4) || bytes > GIB(4) - address)
+		return false;
+	memcpy(to, (const void *)(uintptr_t)address, bytes);
+	return true;
+}
+
+static const char *read_multiboot(uint32_t magic, uint32_t information)
+{
+	const uint8_t *bytes = (const uint8_t *)(uintptr_t)information;
+	uint32_t limit;
+
+	if (magic == MULTIBOOT1_MAGIC)
+		return multiboot1_parse(bytes, 128, read_below_4g, NULL, &boot.info);
+	if (magic != MULTIBOOT2_MAGIC)
+		return "not started by a multiboot loader; use GRUB's multiboot2 command, or qemu -kernel";
+	memcpy(&limit, bytes, sizeof(limit)); /* total_size, Multiboot2 3.4 */
+	return multiboot2_parse(bytes, limit, &boot.info);
+}
+
+static void open_screen(void)
+{
+	const struct boot_framebuffer *fb = &boot.info.framebuffer;
+	struct console_screen screen = { .address = EGA_TEXT, .width = 80, .height = 25, .text = true };
+
+	if (fb->address && fb->type == 1)
+		screen = (struct console_screen){ .address = fb->address, .pitch = fb->pitch, .width = fb->width,
+						  .height = fb->height, .bits_per_pixel = fb->bpp };
+	else if (boot.info.efi.system_table)
+		screen.address = 0; /* UEFI has no text mode */
+	if (screen.address < GIB(4))
+		console_use_screen(&screen);
+}
+
+static void read_options(void)
+{
+	const char *why = boot_options_parse(boot.info.cmdline, &boot.options, line, sizeof(line));
+
+	if (why) {
+		refuse(why);
+		return;
+	}
+	console_use_serial(boot.options.console_serial);
+	if (!boot.options.console_screen)
+		console_use_screen(&(struct console_screen){ 0 });
+}
+
+static void read_cpu(void)
+{
+	boot.has_1g = cpuid(0x80000001, 0).edx & CPUID_1G;
+	boot.address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
+	boot.boundary_count = mtrr_boundaries(boot.boundary, boot.address_bits);
+	const char *why = svm_vendor.probe();
+	if (why) {
+		fmt(line, sizeof(line), "this CPU %s", why);
+		refuse(line);
+	}
+}
+
+static void read_machine(void)
+{
+	const struct range_list *memory = &boot.info.memory;
+
+	for (uint32_t i = 0; i < memory->count; i++)
+		if (memory->entry[i].type == RANGE_RAM)
+			boot.ram_end = memory->entry[i].end;
+	boot.memory_end = memory->entry[memory->count - 1].end;
+	acpi_read(boot.info.rsdp, boot.info.rsdp_bytes, &boot.acpi);
+	if (boot.acpi.id_too_large)
+		refuse("a CPU has an APIC id of 255 or more, which needs interrupt remapping: booting without Scrim");
+}
+
+/* Pages of the Identity root: see xlat_nested.c's build(). */
+static uint64_t identity_tables(void)
+{
+	uint32_t bits = boot.address_bits < 48 ? boot.address_bits : 48;
+
+	if (!boot.has_1g && bits > 40)
+		bits = 40;
+	uint64_t pointer_tables = bits > 39 ? 1ull << (bits - 39) : 1;
+	uint64_t directories = boot.has_1g ? 0 : 1ull << (bits - 30);
+	/* A directory and a table for the first 2 MiB, for the APIC's page, and at worst for each boundary. */
+	return 1 + pointer_tables + directories + 2 * (2 + (uint64_t)boot.boundary_count);
+}
+
+static void measure_demand(void)
+{
+	uint64_t cpus = boot.acpi.cpu_count;
+
+	boot.demand.image_bytes = (uint64_t)(image_end - image_start);
+	boot.demand.fixed_bytes = align_up(paging_bytes(boot.memory_end), PAGE_SIZE);
+	boot.demand.fixed_tables = boot.demand.reserve_bytes = 0;
+	if (!boot.serve)
+		return;
+	boot.demand.fixed_bytes += align_up(cpus * sizeof(struct cpu), PAGE_SIZE) +
+				   cpus * (startup_cpu_bytes() + SVM_CPU_BYTES) + SVM_SHARED_BYTES;
+	boot.demand.fixed_bytes +=
+		align_up(mem_storage_bytes(boot.ram_end, own_reserve_frames(boot.options.reserve_bytes)), PAGE_SIZE);
+	boot.demand.fixed_tables = identity_tables();
+	boot.demand.reserve_bytes = boot.options.reserve_bytes;
+}
+
+static const char *plan(void)
+{
+	measure_demand();
+	return placement_plan(&boot.info.memory, &boot.info, &boot.guest, own_bytes(&boot.demand),
+			      (uint64_t)(uintptr_t)image_start, (uint64_t)(uintptr_t)image_end, &boot.place);
+}
+
+static void plan_or_stop(void)
+{
+	const char *why = plan();
+
+	if (why && boot.serve) {
+		refuse(why);
+		why = plan();
+	}
+	if (why)
+		stop(why);
+}
+
+void boot_main(uint32_t magic, uint32_t information)
+{
+	console_use_serial(true);
+	boot.serve = true;
+	const char *why = read_multiboot(magic, information);
+	open_screen();
+	if (why)
+		stop(why);
+	console_line("Scrim %u.%u.%u", SCRIM_VERSION_MAJOR, SCRIM_VERSION_MINOR, SCRIM_VERSION_PATCH);
+	read_options();
+	if (!boot.info.module_count)
+		stop("no kernel to boot; give one as the first module: `module2 /vmlinuz ARGS` in GRUB, -initrd in QEMU");
+	why = guest_image_parse((const uint8_t *)(uintptr_t)boot.info.kernel.start,
+				boot.info.kernel.end - boot.info.kernel.start, &boot.guest);
+	if (why)
+		stop(why);
+	read_cpu();
+	read_machine();
+	plan_or_stop();
+
+	/* Point of no return: from here on memory is written that the loader has not given to Scrim. */
+	uint64_t to = boot.place.own_start, from = (uint64_t)(uintptr_t)image_start;
+	memcpy((void *)(uintptr_t)to, image_start, boot.demand.image_bytes);
+	image_relocate(to);
+	call_on_stack((uint64_t)(uintptr_t)boot_continue - from + to, (uint64_t)(uintptr_t)boot_stack_top - from + to);
+}
+
+static void become_resident(void)
+{
+	own_init(boot.place.own_start, boot.place.own_end, &boot.demand);
+	uint64_t cr3 = paging_build(own_alloc(paging_bytes(boot.memory_end)), boot.memory_end);
+	write_cr3(cr3);
+	descriptors_load();
+	delay_calibrate();
+	if (boot.serve)
+		startup_install(boot.place.startup_page, cr3);
+}
+
+static void make_cpus(void)
+{
+	machine.vendor = &svm_vendor;
+	machine.cpu_count = boot.acpi.cpu_count;
+	machine.cpu = own_alloc(machine.cpu_count * sizeof(struct cpu));
+	for (uint32_t i = 0; i < machine.cpu_count; i++) {
+		machine.cpu[i].index = i;
+		machine.cpu[i].apic_id = boot.acpi.apic_id[i];
+		startup_prepare_cpu(&machine.cpu[i]);
+	}
+	svm_init();
+}
+
+static struct cpu *this_cpu(void)
+{
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		if (machine.cpu[i].apic_id == apic_id_by_cpuid())
+			return &machine.cpu[i];
+	return NULL;
+}
+
+static void start_cpus(void)
+{
+	make_cpus();
+	machine.memory = (struct machine_memory){
+		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = boot.demand.image_bytes,
+		.frames_start = own_frames_start(), .frames_end = own_frames_end(), .startup_page = boot.place.startup_page,
+		.reserve_bytes = boot.demand.reserve_bytes
+	};
+	struct cpu *self = this_cpu();
+	if (!self) {
+		refuse("firmware's list of CPUs (ACPI MADT) lacks the one that boots: booting without Scrim");
+		return;
+	}
+	self->ready = true;
+	const char *why = startup_all_cpus(line, sizeof(line));
+	if (why)
+		refuse(why);
+}
+
+/* The OS's map: the machine's own, less what is Scrim's. */
+static void reserve_own_memory(void)
+{
+	struct range_list *map = &boot.info.memory;
+	const struct placement *p = &boot.place;
+
+	CHECK(ranges_set_type(map, p->own_start, p->own_end, RANGE_RESERVED));
+	CHECK(ranges_set_type(map, p->startup_page, p->startup_page + PAGE_SIZE, RANGE_RESERVED));
+	for (uint32_t i = 0; i < map->count; i++)
+		if (map->entry[i].type == RANGE_RAM)
+			CHECK(ranges_add(&machine.os_ram, map->entry[i].start, map->entry[i].end, RANGE_RAM));
+	machine.dma_free = boot.options.dma_free_all ? machine.os_ram : boot.options.dma_free;
+}
+
+static void make_memory(void)
+{
+	struct mem_config config = {
+		.ram = &machine.os_ram, .dma_free = &machine.dma_free, .reserve_first = mfn_of_address(own_frames_start()),
+		.reserve_frames = own_reserve_frames(boot.demand.reserve_bytes),
+		.storage = own_alloc(mem_storage_bytes(boot.ram_end, own_reserve_frames(boot.demand.reserve_bytes)))
+	};
+
+	machine.xlat.address_bits = boot.address_bits;
+	machine.xlat.has_1g = boot.has_1g;
+	machine.xlat.boundary = boot.boundary;
+	machine.xlat.boundary_count = boot.boundary_count;
+	machine.map_late = boot.options.map_late;
+	machine.guard = true;
+	memvirt_init(&config);
+	guard_trap_apic();
+}
+
+static void fill_params(void)
+{
+	uint8_t *block = (uint8_t *)(uintptr_t)boot.place.params_start;
+	bool is_linux = boot.guest.kind == GUEST_LINUX;
+	const struct guest_handover handover = {
+		.boot = &boot.info, .image = &boot.guest,
+		.kernel_image = (const uint8_t *)(uintptr_t)boot.info.kernel.start,
+		.kernel_bytes = boot.info.kernel.end - boot.info.kernel.start, .kernel_start = boot.place.kernel_start,
+		.initrd_start = boot.place.initrd_start, .initrd_end = boot.place.initrd_end, .memory = &boot.info.memory,
+		.own_start = boot.serve ? boot.place.own_start : 0, .own_end = boot.serve ? boot.place.own_end : 0,
+		.startup_page = boot.serve ? boot.place.startup_page : 0,
+		.rsdp = boot.info.rsdp_bytes ? 0 : boot.acpi.rsdp, .params = boot.place.params_start
+	};
+	uint32_t bytes = PLACEMENT_PARAMS_BYTES - PAGE_SIZE; /* the last page is the guest's first GDT and stack */
+	const char *why = is_linux ? linux_params_fill(block, bytes, &handover)
+				   : multiboot1_info_fill(block, bytes, &handover);
+
+	if (why)
+		stop(why);
+}
+
+static void place_modules(void)
+{
+	const struct boot_module *kernel = &boot.info.kernel, *initrd = &boot.info.initrd;
+
+	memmove((void *)(uintptr_t)boot.place.initrd_start, (const void *)(uintptr_t)initrd->start,
+		initrd->end - initrd->start);
+	for (uint32_t i = 0; i < boot.guest.segment_count; i++) {
+		const struct guest_segment *segment = &boot.guest.segment[i];
+		uint64_t to = boot.guest.kind == GUEST_LINUX ? boot.place.kernel_start : segment->address;
+		memmove((void *)(uintptr_t)to, (const void *)(uintptr_t)(kernel->start + segment->file_offset),
+			segment->file_bytes);
+		memset((void *)(uintptr_t)(to + segment->file_bytes), 0, segment->memory_bytes - segment->file_bytes);
+	}
+}
+
+/* GDT with flat 0x10 and 0x18, as Linux's boot protocol asks for; memory of the guest's, behind the parameters. */
+static void make_entry(struct guest_entry *entry)
+{
+	static const uint64_t gdt[GUEST_GDT_BYTES / 8] = { 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
+	bool is_linux = boot.guest.kind == GUEST_LINUX;
+	uint32_t params = (uint32_t)boot.place.params_start;
+
+	entry->gdt = boot.place.params_end - GUEST_GDT_BYTES;
+	entry->gdt_bytes = GUEST_GDT_BYTES;
+	memcpy((void *)(uintptr_t)entry->gdt, gdt, sizeof(gdt));
+	entry->rsp = (uint32_t)entry->gdt;
+	entry->rip = (uint32_t)(is_linux ? boot.place.kernel_start + boot.guest.entry : boot.guest.entry);
+	entry->rax = is_linux ? 0 : MULTIBOOT1_MAGIC;
+	entry->rbx = is_linux ? 0 : params;
+	entry->rsi = is_linux ? params : 0;
+}
+
+void boot_continue(void)
+{
+	struct guest_entry entry;
+
+	become_resident();
+	if (boot.serve)
+		start_cpus();
+	if (boot.serve) {
+		reserve_own_memory();
+		make_memory();
+		if (acpi_hide_s3(&boot.acpi))
+			console_line("suspend to RAM is hidden from the OS: it would wake outside Scrim; it suspends to idle instead");
+		console_line("%u CPUs, %lu KiB reserved at 0x%lx, %lu free frames", machine.cpu_count,
+			     (boot.place.own_end - boot.place.own_start) / 1024, boot.place.own_start,
+			     own_reserve_frames(boot.demand.reserve_bytes));
+	}
+	fill_params();
+	place_modules();
+	make_entry(&entry);
+	if (!boot.serve) {
+		const struct descriptor_table_pointer gdt = { GUEST_GDT_BYTES - 1, entry.gdt };
+		enter_natively(entry.rip, &gdt, entry.rax, entry.rbx, entry.rsi);
+	}
+	struct cpu *self = this_cpu();
+	machine.vendor->enable(self);
+	machine.vendor->reset_to_entry(self, &entry);
+	guard_on_start(self);
+	machine.vendor->run(self);
+}

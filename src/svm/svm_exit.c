@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One exit: which cause it is, who handles it, and what every exit ends with. Owns nothing. */
+#include "hw/apic.h"
+#include "hw/console.h"
+#include "hw/insn.h"
+#include "hw/msr.h"
+#include "svm/svm.h"
+#include "virt/guard.h"
+#include "virt/kick.h"
+#include "virt/memvirt.h"
+#include "virt/request.h"
+
+/* The IN that is a request: registers in, registers out (abi/scrim_abi.h). */
+static void on_request(struct cpu *cpu)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	struct guest_registers *r = &cpu->regs;
+	struct request request = { .eax = (uint32_t)vmcb->rax,
+				   .argument = { (r->rcx << 32) | (uint32_t)r->rbx, (r->rdi << 32) | (uint32_t)r->rsi } };
+
+	request_serve(cpu, &request);
+	vmcb->rax = request.eax;
+	if (!request.has_results)
+		return;
+	r->rbx = (uint32_t)request.result[0];
+	r->rcx = request.result[0] >> 32;
+	r->rsi = (uint32_t)request.result[1];
+	r->rdi = request.result[1] >> 32;
+}
+
+/* Any other access that touches the port: what the bare machine would do. */
+static void do_io(struct vmcb *vmcb, uint16_t port)
+{
+	uint64_t info = vmcb->exit_info1;
+	uint32_t value = (uint32_t)vmcb->rax;
+
+	if (info & IOIO_SIZE8) {
+		if (info & IOIO_IN)
+			vmcb->rax = (vmcb->rax & ~0xffull) | inb(port);
+		else
+			outb(port, (uint8_t)value);
+	} else if (info & IOIO_SIZE16) {
+		if (info & IOIO_IN)
+			vmcb->rax = (vmcb->rax & ~0xffffull) | inw(port);
+		else
+			outw(port, (uint16_t)value);
+	} else if (info & IOIO_IN) {
+		vmcb->rax = inl(port);
+	} else {
+		outl(port, value);
+	}
+}
+
+static void on_io(struct cpu *cpu)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	uint64_t info = vmcb->exit_info1;
+	uint16_t port = (uint16_t)(info >> 16);
+
+	if (info & IOIO_STRING) {
+		svm_inject_exception(cpu, VECTOR_GP, true);
+		return;
+	}
+	if (port == SCRIM_PORT && info & IOIO_IN && info & IOIO_SIZE32)
+		on_request(cpu);
+	else
+		do_io(vmcb, port);
+	svm_skip(cpu, vmcb->exit_info2); /* the next rip (15.10.2) */
+}
+
+static void on_cr3_load(struct cpu *cpu)
+{
+	uint64_t value, next_rip;
+
+	if (svm_vmcb(cpu)->cr0 & CR0_PG) {
+		guard_on_cr3_load(cpu); /* takes the intercept away: the OS's own instruction loads it */
+		return;
+	}
+	/* Start-up code prepares its paging: done for it, so that the intercept stays for the load that counts. */
+	if (!svm_insn_mov_to_cr3(cpu, &value, &next_rip)) {
+		guard_on_cr3_load(cpu);
+		return;
+	}
+	svm_vmcb(cpu)->cr3 = value;
+	svm_flush(cpu);
+	svm_skip(cpu, next_rip);
+}
+
+static void on_cache(struct cpu *cpu, bool is_wbinvd)
+{
+	if (is_wbinvd)
+		guard_on_wbinvd(cpu);
+	wbinvd();
+	svm_skip(cpu, svm_insn_next_of_0f(cpu));
+}
+
+static bool on_apic_write(struct cpu *cpu, uint64_t address)
+{
+	uint32_t reg = (uint32_t)(address & PAGE_MASK) & ~0xfu, value;
+	uint64_t next_rip;
+
+	if (!svm_insn_store(cpu, apic_read(reg), &value, &next_rip))
+		return false;
+	guard_apic_write(cpu, reg, value);
+	svm_skip(cpu, next_rip);
+	return true;
+}
+
+/*
+ * A page of the map: absent while it is moved, read-only a moment ago. Whoever holds the lock is changing it; once the lock
+ * is free the access is simply made again.
+ */
+static enum scrim_exit on_nested_fault(struct cpu *cpu)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	gfn_t page = gfn_of_address(vmcb->exit_info2);
+	bool is_write = vmcb->exit_info1 & NPF_WRITE, allowed;
+	enum mem_access access;
+	mfn_t frame;
+
+	if (is_write && page.n == gfn_of_address(APIC_PAGE).n) {
+		if (!on_apic_write(cpu, vmcb->exit_info2)) {
+			/* An unknown way to write: let it through natively. A CPU that it starts is then outside Scrim. */
+			machine_lock(cpu);
+			machine.xlat.ops->set(&machine.xlat, page, gfn_home(page), MEM_ACCESS_ALL);
+			machine_unlock();
+		}
+		return SCRIM_EXIT_APIC;
+	}
+	machine_lock(cpu);
+	allowed = machine.xlat.ops->get(&machine.xlat, page, &frame, &access) && (!is_write || access == MEM_ACCESS_ALL);
+	machine_unlock();
+	if (!allowed)
+		svm_inject_exception(cpu, VECTOR_GP, true); /* beyond what any CPU of this kind can address */
+	return SCRIM_EXIT_MAP;
+}
+
+static enum scrim_exit dispatch(struct cpu *cpu)
+{
+	switch (svm_vmcb(cpu)->exit_code) {
+	case VMEXIT_IOIO:
+		on_io(cpu);
+		return SCRIM_EXIT_REQUEST;
+	case VMEXIT_NMI:
+		svm_on_nmi(cpu);
+		return SCRIM_EXIT_NMI;
+	case VMEXIT_IRET:
+		svm_on_iret(cpu);
+		return SCRIM_EXIT_IRET;
+	case VMEXIT_DB:
+		svm_on_debug(cpu);
+		return SCRIM_EXIT_DEBUG;
+	case VMEXIT_NPF:
+		return on_nested_fault(cpu);
+	case VMEXIT_MSR:
+		svm_on_msr(cpu);
+		return SCRIM_EXIT_MSR;
+	case VMEXIT_CR3_WRITE:
+		on_cr3_load(cpu);
+		return SCRIM_EXIT_CR3;
+	case VMEXIT_IDTR_WRITE:
+		guard_on_lidt(cpu);
+		return SCRIM_EXIT_LIDT;
+	case VMEXIT_WBINVD:
+	case VMEXIT_INVD:
+		on_cache(cpu, svm_vmcb(cpu)->exit_code == VMEXIT_WBINVD);
+		return SCRIM_EXIT_CACHE;
+	case VMEXIT_VMRUN:
+	case VMEXIT_VMLOAD:
+	case VMEXIT_VMSAVE:
+	case VMEXIT_STGI:
+	case VMEXIT_CLGI:
+	case VMEXIT_SKINIT:
+	case VMEXIT_INVLPGA:
+		svm_inject_exception(cpu, VECTOR_UD, false);
+		return SCRIM_EXIT_SVM_INSN;
+	default:
+		panic("CPU %u: exit %lx, info %lx %lx, rip %lx: a bug in Scrim", cpu->apic_id, svm_vmcb(cpu)->exit_code,
+		      svm_vmcb(cpu)->exit_info1, svm_vmcb(cpu)->exit_info2, svm_vmcb(cpu)->rip);
+	}
+}
+
+/*
+ * The exit came while the CPU was delivering an event to the OS: deliver it again (15.7.2, 15.20). INT n, INT3 and INTO are left
+ * out: their instruction executes again.
+ */
+static void redeliver(struct vmcb *vmcb)
+{
+	uint64_t event = vmcb->exit_int_info;
+	uint32_t type = EVENT_TYPE(event), vector = EVENT_VECTOR(event);
+
+	if (!(event & EVENT_VALID) || vmcb->event_injection & EVENT_VALID || type == EVENT_TYPE_SOFT)
+		return;
+	if (type == EVENT_TYPE_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
+		return;
+	/* QEMU reports an external interrupt as an exception of its vector; no exception has one above 31. */
+	if (type == EVENT_TYPE_EXCEPTION && vector > 31)
+		event &= ~(7ull << 8);
+	vmcb->event_injection = event;
+}
+
+void svm_handle_exit(struct cpu *cpu)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+
+	__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
+	cpu->exit_start_tsc = rdtsc();
+	vmcb->tlb_control = TLB_KEEP;
+	vmcb->event_injection = 0;
+	cpu->exits[dispatch(cpu)]++;
+	redeliver(vmcb);
+	guard_apply(cpu);
+	memvirt_tidy(cpu);
+	for (;;) {
+		kick_serve(cpu);
+		__atomic_store_n(&cpu->in_vmm, 0, __ATOMIC_SEQ_CST);
+		if (!__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST))
+			return; /* kick.c has the race argument */
+		__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
+	}
+}

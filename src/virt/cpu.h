@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides what Scrim knows of one CPU. A CPU's own fields are written by that CPU alone, in its exits; the fields that
+ * others write are marked, and say under what.
+ */
+#pragma once
+
+#include "base/types.h"
+#include "scrim_abi.h"
+
+/* The OS's registers that the hardware does not switch; rax and rsp are in the vendor's control block. */
+struct guest_registers {
+	uint64_t rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+};
+
+/* Where the OS's NMI handling stands (svm_nmi.c). */
+struct nmi_state {
+	bool masked;        /* the OS is in its NMI handler: next IRET ends it */
+	bool waiting;       /* one more has come meanwhile: the single pending bit of the hardware */
+	bool stepping;      /* that IRET is being stepped over */
+	bool iret_let_go;   /* the IRET's exit has been taken; it may not have executed yet */
+	uint64_t iret_rip, iret_rsp;
+	uint64_t saved_dr6;
+};
+
+struct cpu {
+	struct guest_registers regs; /* first: svm_entry.S knows */
+	uint64_t control_block;      /* machine address of the VMCB (VMCS); svm_entry.S knows the offset */
+	uint64_t stack_top;          /* startup.S knows the offset */
+	uint32_t index, apic_id;
+
+	/* How far it is in its life. Written by itself, or by the CPU that sends it INIT or STARTUP, under the machine lock. */
+	bool ready;     /* Scrim has started it and found that it can serve */
+	bool started;   /* the OS has started it: it may execute the OS's code */
+	bool arrived;   /* it is in the OS's own paging: start-up needs no guard any more */
+	bool parked;    /* it was, and the OS has taken it offline or handed the machine to another kernel */
+	uint8_t start_vector;
+	/* The memory state asks it to translate. Written by itself, or under the machine lock while it has not arrived. */
+	bool memory_on;
+	bool translating; /* its control block has the map in the access path */
+	bool guarded_msrs;/* x2APIC's ICR is intercepted */
+	bool watching_cr3;/* LIDT was executed: the next CR3 load tells whether the OS gives the machine up (kexec) */
+
+	/* Kicks: written by others, atomically (kick.c). */
+	uint32_t in_vmm;
+	uint32_t request; /* enum kick_request bits */
+	uint32_t nmi_sent;/* a kick's NMI is on its way and has not been taken */
+
+	uint64_t pat_at_switch; /* the PAT MSR when it began to translate (svm_vmcb.c) */
+	struct nmi_state nmi;
+	uint64_t exits[SCRIM_EXIT_COUNT];
+	uint64_t nmis_passed;
+	uint64_t exit_start_tsc;
+};
+
+_Static_assert(offsetof(struct cpu, regs) == 0, "svm_entry.S");
+_Static_assert(offsetof(struct cpu, control_block) == 112, "svm_entry.S");
+_Static_assert(offsetof(struct cpu, stack_top) == 120, "startup.S");

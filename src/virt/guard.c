@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns machine.guard, machine.arrived and each CPU's started/arrived. All changes under the machine lock.
+ *
+ * Why no CPU escapes: INIT and STARTUP are sent by writing the ICR. While a CPU is out of the OS, every CPU that could
+ * write it has the page read-only (or the MSR intercepted); the STARTUP that the target gets carries Scrim's vector.
+ * The end of the guard needs no kick: a CPU that is still behind it takes it off in its next APIC write (an EOI at the latest).
+ * Its beginning does: the CPU that parks waits for all others before it goes on (guard_on_wbinvd).
+ */
+#include "virt/guard.h"
+
+#include "hw/apic.h"
+#include "hw/delay.h"
+#include "hw/msr.h"
+#include "virt/kick.h"
+#include "virt/memvirt.h"
+#include "virt/vendor.h"
+
+#define APIC_GFN gfn_of_address(APIC_PAGE)
+#define LEAVE_TIMEOUT_MS 1000u
+
+void guard_apply(struct cpu *self)
+{
+	bool guard = machine.guard;
+	bool on = guard || self->memory_on;
+
+	if (self->guarded_msrs != guard) {
+		machine.vendor->intercept_apic_msrs(self, guard);
+		self->guarded_msrs = guard;
+	}
+	if (self->translating != on) {
+		machine.vendor->set_translating(self, on);
+		self->translating = on;
+	}
+}
+
+void guard_trap_apic(void)
+{
+	/* In NATIVE the entry stays read-only also without a guard: it makes the CPUs that are still behind it leave. */
+	bool trap = machine.guard || machine.state == SCRIM_NATIVE;
+
+	if (machine.xlat.root)
+		machine.xlat.ops->set(&machine.xlat, APIC_GFN, gfn_home(APIC_GFN), trap ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
+}
+
+static void begin_guard(struct cpu *self)
+{
+	if (machine.guard)
+		return;
+	memvirt_need_map();
+	machine.guard = true;
+	guard_trap_apic();
+	/* Flushed as well: where they translate already, the APIC page's rights have shrunk. */
+	guard_apply(self);
+	machine.vendor->flush(self);
+	kick_others(self, KICK_APPLY | KICK_FLUSH);
+}
+
+static void end_guard(void)
+{
+	machine.guard = false;
+	guard_trap_apic();
+}
+
+static void arrive(struct cpu *self)
+{
+	self->arrived = true;
+	if (++machine.arrived == machine.cpu_count)
+		end_guard();
+}
+
+static void park(struct cpu *cpu)
+{
+	cpu->parked = true;
+	cpu->memory_on = memvirt_is_on(); /* nobody can visit it any more; it is behind the guard, or does not run */
+	if (cpu->arrived) {
+		cpu->arrived = false;
+		machine.arrived--;
+	}
+}
+
+/* The OS gives up the machine to another kernel: all other CPUs are halted for good and will be started anew. */
+static void park_others(struct cpu *self)
+{
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		if (&machine.cpu[i] != self)
+			park(&machine.cpu[i]);
+	if (machine.arrived == machine.cpu_count)
+		return; /* there are no others */
+	/* They are in HLT with interrupts off, or will take the kick: either way none writes the ICR without an exit first. */
+	begin_guard(self);
+}
+
+void guard_on_cr3_load(struct cpu *self)
+{
+	machine.vendor->intercept_cr3_load(self, false);
+	machine_lock(self);
+	if (!self->arrived)
+		arrive(self);
+	else if (self->watching_cr3 && machine.vendor->guest_idt_limit(self) == 0)
+		park_others(self);
+	self->watching_cr3 = false;
+	machine_unlock();
+}
+
+void guard_on_lidt(struct cpu *self)
+{
+	/*
+	 * Linux empties the IDT on two occasions: to reset by triple fault, and to hand the machine to another kernel, when
+	 * the next thing it does is to load CR3. The operand need not be decoded: the limit is read at that exit.
+	 */
+	self->watching_cr3 = true;
+	machine.vendor->intercept_cr3_load(self, true);
+}
+
+void guard_on_wbinvd(struct cpu *self)
+{
+	/* A CPU that goes offline does this last, its APIC off. At boot the APIC is on, in start-up code paging is off. */
+	if (!self->arrived || !machine.vendor->guest_is_paging(self) || apic_is_enabled())
+		return;
+	machine_lock(self);
+	park(self);
+	begin_guard(self);
+	machine_unlock();
+}
+
+void guard_on_start(struct cpu *self)
+{
+	machine_lock(self);
+	self->memory_on = memvirt_is_on();
+	self->request = 0;
+	self->nmi_sent = 0;
+	self->started = true;
+	guard_apply(self);
+	machine.vendor->intercept_cr3_load(self, true);
+	machine_unlock();
+}
+
+/* INIT takes effect at once on some machines (QEMU) even inside Scrim: let the target be out of it first. */
+static void before_init(struct cpu *self, struct cpu *target)
+{
+	uint64_t end = rdtsc() + delay_tsc_hz() / 1000 * LEAVE_TIMEOUT_MS;
+
+	while (target->started && __atomic_load_n(&target->in_vmm, __ATOMIC_SEQ_CST) && rdtsc() < end) {
+		kick_serve(self);
+		cpu_pause();
+	}
+	park(target);
+	target->started = target->parked = false;
+}
+
+static void before_startup(struct cpu *target, uint8_t vector)
+{
+	if (!target->started) /* a second STARTUP is ignored by a running CPU, as on the bare machine */
+		target->start_vector = vector;
+}
+
+static bool is_target(const struct cpu *self, const struct cpu *cpu, uint64_t icr)
+{
+	uint32_t destination = (uint32_t)(icr >> 32);
+
+	switch (ICR_SHORTHAND(icr)) {
+	case ICR_SHORTHAND_SELF:
+		return cpu == self;
+	case ICR_SHORTHAND_ALL:
+		return true;
+	case ICR_SHORTHAND_OTHERS:
+		return cpu != self;
+	default:
+		return cpu->apic_id == destination || (destination == (apic_is_x2apic() ? 0xffffffffu : 0xffu) && cpu != self);
+	}
+}
+
+/* Returns the ICR's low word as it is to be sent. Destinations are physical APIC ids, the only mode that start-up uses. */
+static uint32_t filter_icr(struct cpu *self, uint64_t icr)
+{
+	uint32_t mode = ICR_MODE(icr), low = (uint32_t)icr;
+	bool deassert = mode == ICR_MODE_INIT && !(low & ICR_ASSERT);
+
+	if ((mode != ICR_MODE_INIT && mode != ICR_MODE_STARTUP) || deassert)
+		return low;
+	machine_lock(self);
+	for (uint32_t i = 0; i < machine.cpu_count; i++) {
+		struct cpu *target = &machine.cpu[i];
+		if (!is_target(self, target, icr))
+			continue;
+		if (mode == ICR_MODE_INIT)
+			before_init(self, target);
+		else
+			before_startup(target, (uint8_t)ICR_VECTOR(icr));
+	}
+	machine_unlock();
+	return mode == ICR_MODE_INIT ? low : (low & ~0xffu) | (uint32_t)(machine.memory.startup_page >> PAGE_SHIFT);
+}
+
+void guard_apic_write(struct cpu *self, uint32_t reg, uint64_t value)
+{
+	if (apic_is_x2apic()) {
+		if (reg == APIC_REG_ICR_LOW)
+			wrmsr(MSR_X2APIC_ICR, (value & ~0xffffffffull) | filter_icr(self, value));
+		else
+			wrmsr(MSR_X2APIC_EOI, value);
+		return;
+	}
+	uint32_t low = (uint32_t)value;
+	if (reg == APIC_REG_ICR_LOW)
+		low = filter_icr(self, (uint64_t)(apic_read(APIC_REG_ICR_HIGH) >> 24) << 32 | low);
+	apic_write(reg, low);
+}
+
+enum scrim_cpu_mode guard_cpu_mode(const struct cpu *cpu)
+{
+	if (!cpu->arrived)
+		return cpu->parked ? SCRIM_CPU_PARKED : cpu->started ? SCRIM_CPU_STARTING : SCRIM_CPU_WAITING;
+	if (!cpu->translating)
+		return SCRIM_CPU_NATIVE;
+	return cpu->memory_on ? SCRIM_CPU_TRANSLATING : SCRIM_CPU_GUARDED;
+}
+
+enum scrim_state guard_machine_state(void)
+{
+	bool guarded = machine.guard;
+
+	if (machine.state != SCRIM_NATIVE)
+		return machine.state;
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		guarded |= machine.cpu[i].arrived && machine.cpu[i].translating;
+	return guarded ? SCRIM_GUARDED : SCRIM_NATIVE;
+}

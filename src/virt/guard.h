@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides the guard of CPU start-up (state GUARDED): while a CPU that firmware lists is not in the OS, every CPU that is
+ * translates through the map with the local APIC's page read-only, so that INIT and STARTUP come past Scrim.
+ *
+ * Life of a CPU:  waiting --INIT,STARTUP--> starting --first CR3 load with paging on--> arrived --WBINVD with its APIC
+ * off--> parked --INIT,STARTUP--> starting ...; a CR3 load with an empty IDT (kexec) parks all the others at once.
+ */
+#pragma once
+
+#include "virt/machine.h"
+
+/* In an exit of this CPU: it takes on what guard and memory state ask of it. The one place where a CPU switches. */
+void guard_apply(struct cpu *self);
+
+/* The APIC page's entry in the map follows state and guard. Machine lock held; the caller flushes where rights shrink. */
+void guard_trap_apic(void);
+
+/* A write to the APIC's page, or to x2APIC's ICR or EOI (`reg` is the xAPIC's offset), which Scrim does for the OS. */
+void guard_apic_write(struct cpu *self, uint32_t reg, uint64_t value);
+
+/*
+ * Exits of this CPU, all before the instruction: a CR3 load with paging on; LIDT; WBINVD. None of them does the
+ * instruction's work.
+ */
+void guard_on_cr3_load(struct cpu *self);
+void guard_on_lidt(struct cpu *self);
+void guard_on_wbinvd(struct cpu *self);
+
+/* This CPU begins its life in the OS, from Scrim's start-up code. */
+void guard_on_start(struct cpu *self);
+
+/* As `status` shows them. */
+enum scrim_cpu_mode guard_cpu_mode(const struct cpu *cpu);
+enum scrim_state guard_machine_state(void);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the handshake on cpu->request, cpu->in_vmm and cpu->nmi_sent.
+ *
+ * Race argument. The sender stores request, then reads in_vmm; the target stores in_vmm = 0 (leave_vmm in exit.c), then
+ * reads request; both sequentially consistent, so at least one sees the other. If the sender sees in_vmm == 0 it sends an NMI, which
+ * the target, with GIF clear until its VMRUN (AMD APM vol. 2, 15.17), takes as an exit before one more instruction of the
+ * OS's. If it sees 1, the target has yet to read request. So kicks go only to CPUs that run the OS.
+ *
+ * NMIs have one pending bit in the hardware. A kick that meets the OS's own NMI there merges with it and one of the two is lost:
+ * the next NMI exit is counted as the kick's. Hence few kicks, none in a switch.
+ */
+#include "virt/kick.h"
+
+#include "hw/apic.h"
+#include "hw/console.h"
+#include "hw/delay.h"
+#include "virt/guard.h"
+#include "virt/vendor.h"
+
+#define KICK_TIMEOUT_MS 5000u
+
+static void ask(struct cpu *target, enum kick_request request)
+{
+	__atomic_fetch_or(&target->request, request, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&target->in_vmm, __ATOMIC_SEQ_CST))
+		return;
+	if (__atomic_exchange_n(&target->nmi_sent, 1, __ATOMIC_SEQ_CST))
+		return; /* one is on its way and will do */
+	machine.count.kicks++;
+	apic_send(target->apic_id, ICR_MODE_NMI << 8 | ICR_ASSERT);
+}
+
+static void wait_for(struct cpu *self, struct cpu *target)
+{
+	uint64_t end = rdtsc() + delay_tsc_hz() / 1000 * KICK_TIMEOUT_MS;
+
+	while (__atomic_load_n(&target->request, __ATOMIC_SEQ_CST)) {
+		kick_serve(self);
+		cpu_pause();
+		if (rdtsc() > end) {
+			target->started = false;
+			machine.count.cpus_lost++;
+			return;
+		}
+	}
+}
+
+void kick_others(struct cpu *self, enum kick_request request)
+{
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		if (&machine.cpu[i] != self && machine.cpu[i].started)
+			ask(&machine.cpu[i], request);
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		if (&machine.cpu[i] != self && machine.cpu[i].started)
+			wait_for(self, &machine.cpu[i]);
+}
+
+void kick_serve(struct cpu *self)
+{
+	uint32_t request = __atomic_load_n(&self->request, __ATOMIC_SEQ_CST);
+
+	if (!request)
+		return;
+	if (request & KICK_APPLY)
+		guard_apply(self);
+	if (request & KICK_FLUSH)
+		machine.vendor->flush(self);
+	/* Last: from here on the sender counts on it. */
+	__atomic_fetch_and(&self->request, ~request, __ATOMIC_SEQ_CST);
+}
+
+bool kick_took_nmi(struct cpu *self)
+{
+	return __atomic_exchange_n(&self->nmi_sent, 0, __ATOMIC_SEQ_CST);
+}
+
+void machine_lock(struct cpu *self)
+{
+	while (!lock_try(&machine.lock)) {
+		kick_serve(self);
+		cpu_pause();
+	}
+}
+
+void machine_unlock(void)
+{
+	lock_release(&machine.lock);
+}

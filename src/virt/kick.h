@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides kicks: the way one CPU makes the others do something at once, by NMI. Only two things need it: a CPU being
+ * parked (the others must guard its return) and a page being moved. Switching memory virtualization never kicks.
+ */
+#pragma once
+
+#include "virt/machine.h"
+
+enum kick_request {
+	KICK_FLUSH = 1, /* forget every translation */
+	KICK_APPLY = 2, /* take on what the machine's state asks */
+};
+
+/*
+ * Every other CPU that may execute the OS's code does what `request` says before it executes any more of it; returns when
+ * all have. Machine lock held by `self`. A CPU that does not answer within KICK_TIMEOUT_MS is outside Scrim: it is counted
+ * as lost and never waited for again.
+ */
+void kick_others(struct cpu *self, enum kick_request request);
+
+/* Does what others have asked of this CPU. In every exit, and wherever a CPU waits. */
+void kick_serve(struct cpu *self);
+
+/* An NMI has been taken by this CPU: true if it was a kick. */
+bool kick_took_nmi(struct cpu *self);

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides the one machine: its CPUs, its memory's state, the lock that serializes every change. */
+#pragma once
+
+#include "hw/acpi.h"
+#include "hw/lock.h"
+#include "mem/mem.h"
+#include "virt/cpu.h"
+#include "xlat/xlat.h"
+
+struct machine_memory {
+	uint64_t own_start, own_end;       /* all that is reserved */
+	uint64_t image_bytes;
+	uint64_t frames_start, frames_end; /* boot reserve of free frames, at the end of it */
+	uint64_t startup_page;
+	uint64_t reserve_bytes;            /* of it, what reserve= asked for: tables and frames */
+};
+
+struct machine_counters {
+	uint64_t switches, kicks, flushes, cpus_lost;
+};
+
+/* The operation that last changed something, for `status`. */
+struct machine_operation {
+	enum scrim_op op;
+	struct mem_moved moved;
+	uint64_t start_tsc, end_tsc, longest_exit_tsc;
+	bool running;
+};
+
+struct machine {
+	struct lock lock; /* taken by machine_lock() only */
+	const struct vendor_ops *vendor;
+	uint32_t cpu_count;
+	struct cpu *cpu;  /* cpu_count of them */
+	uint32_t arrived; /* CPUs that have arrived */
+	bool guard;       /* CPU start-up is guarded: not every CPU that firmware lists has arrived */
+	enum scrim_state state; /* the memory's, never GUARDED */
+	bool map_late;    /* the Identity root lives only while it is needed */
+	struct xlat xlat;
+	struct mem mem;
+	struct range_list os_ram;   /* normalized, RAM only */
+	struct range_list dma_free; /* normalized */
+	struct machine_memory memory;
+	struct machine_counters count;
+	struct machine_operation last;
+};
+
+extern struct machine machine;
+
+/* Takes the machine lock; while it waits, `self` serves the kicks of the CPU that holds it. */
+void machine_lock(struct cpu *self);
+void machine_unlock(void);

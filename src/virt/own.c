@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the layout of Scrim's block and the list of free table pages. */
+#include "virt/own.h"
+
+#include "base/str.h"
+#include "hw/console.h"
+
+static struct {
+	uint64_t next, fixed_end; /* own_alloc()'s bump */
+	uint64_t frames_start, frames_end;
+	void *free_tables;        /* linked by their first word */
+} own;
+
+static uint64_t reserve_table_bytes(uint64_t reserve_bytes)
+{
+	uint64_t share = align_down(reserve_bytes / 8, PAGE_SIZE);
+
+	if (share < OWN_RESERVE_TABLE_BYTES_MIN)
+		share = OWN_RESERVE_TABLE_BYTES_MIN;
+	return share < reserve_bytes ? share : reserve_bytes;
+}
+
+uint64_t own_reserve_frames(uint64_t reserve_bytes)
+{
+	return (reserve_bytes - reserve_table_bytes(reserve_bytes)) >> PAGE_SHIFT;
+}
+
+uint64_t own_bytes(const struct own_demand *demand)
+{
+	return align_up(align_up(demand->image_bytes, PAGE_SIZE) + demand->fixed_bytes +
+				(demand->fixed_tables << PAGE_SHIFT) + align_up(demand->reserve_bytes, PAGE_SIZE),
+			MIB(2));
+}
+
+void own_init(uint64_t start, uint64_t end, const struct own_demand *demand)
+{
+	uint64_t tables = (demand->fixed_tables << PAGE_SHIFT) + reserve_table_bytes(demand->reserve_bytes);
+
+	/* From the top down, so that what rounding up to 2 MiB has left over joins the fixed part, where it is not missed. */
+	own.frames_end = end;
+	own.frames_start = end - (own_reserve_frames(demand->reserve_bytes) << PAGE_SHIFT);
+	own.fixed_end = own.frames_start - tables;
+	own.next = start + align_up(demand->image_bytes, PAGE_SIZE);
+	CHECK(own.next + demand->fixed_bytes <= own.fixed_end);
+	for (uint64_t page = own.fixed_end; page < own.frames_start; page += PAGE_SIZE)
+		own_table_free((void *)(uintptr_t)page);
+}
+
+void *own_alloc(uint64_t bytes)
+{
+	void *p = (void *)(uintptr_t)own.next;
+
+	own.next += align_up(bytes, PAGE_SIZE);
+	CHECK(own.next <= own.fixed_end);
+	memset(p, 0, bytes);
+	return p;
+}
+
+void *own_table_alloc(void)
+{
+	void *page = own.free_tables;
+
+	if (!page)
+		return NULL;
+	memcpy(&own.free_tables, page, sizeof(own.free_tables));
+	memset(page, 0, PAGE_SIZE);
+	return page;
+}
+
+void own_table_free(void *page)
+{
+	memcpy(page, &own.free_tables, sizeof(own.free_tables));
+	own.free_tables = page;
+}
+
+uint64_t own_frames_start(void)
+{
+	return own.frames_start;
+}
+
+uint64_t own_frames_end(void)
+{
+	return own.frames_end;
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns nothing: reads the machine's state for `status`. */
+#include "virt/request_info.h"
+
+#include "hw/delay.h"
+#include "virt/own.h"
+#include "virt/guard.h"
+#include "virt/memvirt.h"
+#include "virt/vendor.h"
+
+static uint64_t cpus_in_os(void)
+{
+	return machine.arrived;
+}
+
+static uint64_t cpus_translating(void)
+{
+	uint64_t count = 0;
+
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		count += machine.cpu[i].arrived && machine.cpu[i].translating;
+	return count;
+}
+
+/* Pages that may be displaced now: RAM free of DMA, once the map may change. */
+static uint64_t pages_managed(void)
+{
+	uint64_t pages = 0;
+
+	if (!memvirt_is_on())
+		return 0;
+	for (uint32_t i = 0; i < machine.os_ram.count; i++)
+		for (uint32_t j = 0; j < machine.dma_free.count; j++) {
+			const struct range *a = &machine.os_ram.entry[i], *b = &machine.dma_free.entry[j];
+			uint64_t start = align_up(a->start > b->start ? a->start : b->start, PAGE_SIZE);
+			uint64_t end = align_down(a->end < b->end ? a->end : b->end, PAGE_SIZE);
+			pages += start < end ? (end - start) >> PAGE_SHIFT : 0;
+		}
+	return pages;
+}
+
+static uint64_t map_bytes(void)
+{
+	return (machine.xlat.table_count + machine.mem.leaf_count) << PAGE_SHIFT;
+}
+
+static uint64_t fixed_bytes(void)
+{
+	const struct machine_memory *m = &machine.memory;
+
+	return m->own_end - m->own_start - m->reserve_bytes;
+}
+
+static uint64_t info_of_last(enum scrim_info item)
+{
+	const struct machine_operation *last = &machine.last;
+
+	switch (item) {
+	case SCRIM_INFO_LAST_OP:
+		return last->op;
+	case SCRIM_INFO_LAST_PAGES_MOVED:
+		return last->moved.pages;
+	case SCRIM_INFO_LAST_COPIES:
+		return last->moved.copies;
+	case SCRIM_INFO_LAST_DIRECT:
+		return last->moved.direct;
+	case SCRIM_INFO_LAST_INDIRECT:
+		return last->moved.indirect;
+	case SCRIM_INFO_LAST_LONGEST_EXIT_TSC:
+		return last->longest_exit_tsc;
+	default:
+		return last->end_tsc - last->start_tsc;
+	}
+}
+
+static uint64_t info_of_memory(enum scrim_info item)
+{
+	switch (item) {
+	case SCRIM_INFO_PAGES_RAM:
+		return ranges_pages(&machine.os_ram, RANGE_RAM);
+	case SCRIM_INFO_PAGES_MANAGED:
+		return pages_managed();
+	case SCRIM_INFO_PAGES_DISPLACED:
+		return machine.mem.displaced;
+	case SCRIM_INFO_FRAMES_FREE:
+		return machine.mem.reserve_free;
+	case SCRIM_INFO_IMAGE_BYTES:
+		return machine.memory.image_bytes;
+	case SCRIM_INFO_VMM_BYTES:
+		return machine.memory.own_end - machine.memory.own_start + PAGE_SIZE;
+	case SCRIM_INFO_FIXED_BYTES:
+		return fixed_bytes() + PAGE_SIZE; /* and the start-up page */
+	case SCRIM_INFO_MAP_BYTES:
+		return map_bytes();
+	default: /* PAGES_SHARED, FRAMES_RETIRED: this version neither shares nor retires */
+		return 0;
+	}
+}
+
+static uint64_t info_of_machine(enum scrim_info item)
+{
+	switch (item) {
+	case SCRIM_INFO_STATE:
+		return guard_machine_state();
+	case SCRIM_INFO_VENDOR:
+		return machine.vendor->id;
+	case SCRIM_INFO_BACKEND:
+		return machine.state == SCRIM_NATIVE ? SCRIM_BACKEND_NATIVE : machine.xlat.ops->id;
+	case SCRIM_INFO_CPUS:
+		return machine.cpu_count;
+	case SCRIM_INFO_CPUS_IN_OS:
+		return cpus_in_os();
+	case SCRIM_INFO_CPUS_TRANSLATING:
+		return cpus_translating();
+	case SCRIM_INFO_SWITCHES:
+		return machine.count.switches;
+	case SCRIM_INFO_KICKS:
+		return machine.count.kicks;
+	case SCRIM_INFO_FLUSHES:
+		return machine.count.flushes;
+	case SCRIM_INFO_CPUS_LOST:
+		return machine.count.cpus_lost;
+	case SCRIM_INFO_TSC_HZ:
+		return delay_tsc_hz();
+	default:
+		return machine.dma_free.count != 0; /* SCRIM_INFO_DMA_FREE */
+	}
+}
+
+err_t request_info(struct cpu *self, struct request *request)
+{
+	enum scrim_info item = (enum scrim_info)request->argument[0];
+
+	(void)self;
+	if (request->argument[0] >= SCRIM_INFO_COUNT)
+		return SCRIM_EINVAL;
+	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
+		request->result[0] = info_of_memory(item);
+	else if (item >= SCRIM_INFO_LAST_OP && item <= SCRIM_INFO_LAST_TSC)
+		request->result[0] = info_of_last(item);
+	else
+		request->result[0] = info_of_machine(item);
+	return SCRIM_OK;
+}
+
+err_t request_cpu_info(struct cpu *self, struct request *request)
+{
+	(void)self;
+	if (request->argument[0] >= machine.cpu_count || request->argument[1] >= SCRIM_CPU_INFO_COUNT)
+		return SCRIM_EINVAL;
+	const struct cpu *cpu = &machine.cpu[request->argument[0]];
+	uint64_t total = 0;
+	for (uint32_t cause = 0; cause < SCRIM_EXIT_COUNT; cause++)
+		total += cpu->exits[cause];
+	const uint64_t value[SCRIM_CPU_INFO_COUNT] = {
+		[SCRIM_CPU_APIC_ID] = cpu->apic_id,
+		[SCRIM_CPU_MODE] = guard_cpu_mode(cpu),
+		[SCRIM_CPU_VMCB] = cpu->control_block,
+		[SCRIM_CPU_EXITS_TOTAL] = total,
+		[SCRIM_CPU_NMIS_PASSED] = cpu->nmis_passed,
+	};
+	request->result[0] = value[request->argument[1]];
+	return SCRIM_OK;
+}
+
+err_t request_cpu_exits(struct cpu *self, struct request *request)
+{
+	(void)self;
+	if (request->argument[0] >= machine.cpu_count || request->argument[1] >= SCRIM_EXIT_COUNT)
+		return SCRIM_EINVAL;
+	request->result[0] = machine.cpu[request->argument[0]].exits[request->argument[1]];
+	return SCRIM_OK;
+}
+
+err_t request_range(struct cpu *self, struct request *request)
+{
+	const struct machine_memory *m = &machine.memory;
+	const struct range own[] = { { m->own_start, m->own_end, 0 },
+				     { m->startup_page, m->startup_page + PAGE_SIZE, 0 } };
+	const struct range frames[] = { { m->frames_start, m->frames_end, 0 } };
+	const struct { const struct range *entry; uint64_t count; } list[SCRIM_RANGE_COUNT] = {
+		[SCRIM_RANGE_RAM] = { machine.os_ram.entry, machine.os_ram.count },
+		[SCRIM_RANGE_OWN] = { own, ARRAY_SIZE(own) },
+		[SCRIM_RANGE_DMA_FREE] = { machine.dma_free.entry, machine.dma_free.count },
+		[SCRIM_RANGE_FRAMES] = { frames, ARRAY_SIZE(frames) },
+	};
+
+	(void)self;
+	if (request->argument[1] >= SCRIM_RANGE_COUNT || request->argument[0] >= list[request->argument[1]].count)
+		return SCRIM_EINVAL;
+	request->result[0] = list[request->argument[1]].entry[request->argument[0]].start;
+	request->result[1] = list[request->argument[1]].entry[request->argument[0]].end;
+	return SCRIM_OK;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides the seam between Scrim's logic and the CPU vendor's virtualization: all that src/virt asks of src/svm. */
+#pragma once
+
+#include "virt/cpu.h"
+
+/* The OS's registers at its entry, 32-bit protected mode, flat, paging off. */
+struct guest_entry {
+	uint32_t rip, rax, rbx, rsi, rsp;
+	uint64_t gdt;       /* machine address of a GDT with flat 0x10 (code) and 0x18 (data) */
+	uint16_t gdt_bytes;
+};
+
+struct vendor_ops {
+	enum scrim_vendor id;
+	/* NULL, or why the calling CPU cannot be virtualized (one line's worth). Changes nothing. */
+	const char *(*probe)(void);
+	/* Turns virtualization on for the calling CPU. */
+	void (*enable)(struct cpu *cpu);
+	/* Sets the calling CPU's guest to the OS's entry; to the state after INIT and STARTUP(vector). */
+	void (*reset_to_entry)(struct cpu *cpu, const struct guest_entry *entry);
+	void (*reset_to_startup)(struct cpu *cpu, uint8_t vector);
+	/* Runs the guest; never returns. */
+	void NORETURN (*run)(struct cpu *cpu);
+	/* In an exit of this CPU: puts the map in its access path or takes it out, with the flush that this needs. */
+	void (*set_translating)(struct cpu *cpu, bool on);
+	/* In an exit of this CPU: it keeps no translation of any kind past its next entry. */
+	void (*flush)(struct cpu *cpu);
+	/* In an exit of this CPU: x2APIC's ICR and EOI writes exit (guard); the next CR3 load exits. */
+	void (*intercept_apic_msrs)(struct cpu *cpu, bool on);
+	void (*intercept_cr3_load)(struct cpu *cpu, bool on);
+	/* Paging on in the OS on this CPU; limit of its IDT. In an exit of this CPU. */
+	bool (*guest_is_paging)(const struct cpu *cpu);
+	uint32_t (*guest_idt_limit)(const struct cpu *cpu);
+};

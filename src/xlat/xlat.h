@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides the one interface of the translation back-ends: what stands between the OS's physical addresses and the machine.
+ * `native` is a back-end like the others: the absence of translation is the promise, not a special case.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/err.h"
+#include "mem/mem_port.h"
+
+struct xlat;
+
+/* Pages for tables, and the one place where machine addresses become pointers. */
+struct xlat_port {
+	void *(*table_alloc)(void *context); /* zeroed 4 KiB, or NULL */
+	void (*table_free)(void *context, void *page);
+	uint64_t (*machine_of)(void *context, const void *page);
+	void *(*page_of)(void *context, uint64_t machine);
+	void *context;
+};
+
+struct xlat_ops {
+	enum scrim_backend id;
+	const char *name;
+	/* Builds the Identity translation. False: no memory, nothing kept. */
+	bool (*build)(struct xlat *xlat);
+	/* Gives every table back. */
+	void (*drop)(struct xlat *xlat);
+	/* As mem_port.h's map_prepare, map_set, map_release and map_get. */
+	bool (*prepare)(struct xlat *xlat, gfn_t page);
+	void (*set)(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access);
+	void (*release)(struct xlat *xlat, gfn_t page);
+	bool (*get)(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_access *access);
+	/*
+	 * Merges what release() left split and gives those tables back, so that the memory used is again what build() took.
+	 * Only while no CPU translates: nothing is flushed.
+	 */
+	void (*tidy)(struct xlat *xlat);
+};
+
+struct xlat {
+	const struct xlat_ops *ops;
+	struct xlat_port port;
+	uint64_t root;        /* machine address for the hardware; 0: not built, the hardware has the OS's CR3 alone */
+	uint64_t table_count; /* pages in use, spare ones included */
+	uint64_t built_count; /* of these, what build() took */
+	void *spare;          /* pages that prepare() took and set() has not used yet, linked by their first word */
+	uint32_t address_bits;/* MAXPHYADDR */
+	bool has_1g;          /* the CPU has 1 GiB leaves */
+	/* Entries that are larger than a memory type range would be of undefined type; 0 where none starts or ends. */
+	const uint64_t *boundary;
+	uint32_t boundary_count;
+};
+
+extern const struct xlat_ops xlat_native;
+extern const struct xlat_ops xlat_nested;

@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The nested back-end: the hardware composes the OS's V2P with these P2M tables (AMD APM vol. 2, 15.25).
+ *
+ * Owns the nested page tables. Invariant: an entry that CPUs can walk is changed from one size to another only by way of
+ * absence and a flush ("break before make": erratum 383 of family 10h raises a machine check when a TLB meets both sizes):
+ *
+ *     large leaf --set(absent)--> detached table (not present) --[caller flushes]--> set(present) --> linked table
+ *
+ * A detached entry keeps its table's address with the present bit off; the CPU ignores all other bits of such an entry.
+ * Going back to the large leaf is left to tidy(), when no CPU translates and nothing needs a flush.
+ */
+#include "base/str.h"
+#include "xlat/pte_npt.h"
+#include "xlat/xlat.h"
+
+/* The local APIC's page has an entry of its own from the start: the guard of CPU start-up makes it read-only. */
+#define APIC_GFN gfn_of_address(0xfee00000ull)
+#define FIRST_2M MIB(2) /* fixed-range MTRRs: several memory types below 1 MiB (APM vol. 2, 7.7.2) */
+#define BITS_WITHOUT_1G 40u /* one page directory a GiB: 4 MiB of tables at most */
+#define BITS_MAX 48u        /* what four levels translate */
+
+static uint64_t *table_at(const struct xlat *xlat, uint64_t entry)
+{
+	return xlat->port.page_of(xlat->port.context, entry & NPT_ADDRESS);
+}
+
+static uint64_t *take_table(struct xlat *xlat)
+{
+	uint64_t *table = xlat->port.table_alloc(xlat->port.context);
+
+	if (table)
+		xlat->table_count++;
+	return table;
+}
+
+static void give_table(struct xlat *xlat, void *table)
+{
+	xlat->port.table_free(xlat->port.context, table);
+	xlat->table_count--;
+}
+
+static uint64_t entry_of_table(const struct xlat *xlat, const uint64_t *table)
+{
+	return xlat->port.machine_of(xlat->port.context, table) | NPT_TABLE;
+}
+
+static uint64_t leaf(uint64_t address, uint32_t level)
+{
+	return address | NPT_LEAF | (level > 1 ? NPT_LARGE : 0);
+}
+
+static bool is_table(uint64_t entry, uint32_t level)
+{
+	return level > 1 && entry && !(entry & NPT_LARGE);
+}
+
+/* Fills `table`, of the level below `level`, with Identity leaves for [start, start + size of the entry). */
+static void fill_identity(uint64_t *table, uint64_t start, uint32_t level)
+{
+	for (uint64_t i = 0; i < NPT_ENTRIES; i++)
+		table[i] = leaf(start + (i << npt_shift(level - 1)), level - 1);
+}
+
+/* True when one entry of `level` at `start` would mix memory types or take away the APIC page's own entry. */
+static bool must_be_split(const struct xlat *xlat, uint64_t start, uint32_t level)
+{
+	uint64_t end = start + (1ull << npt_shift(level));
+	uint64_t apic = gfn_address(APIC_GFN);
+
+	if (level == 1)
+		return false;
+	if ((level == 3 && !xlat->has_1g) || start < FIRST_2M || (apic >= start && apic < end))
+		return true;
+	for (uint32_t i = 0; i < xlat->boundary_count; i++)
+		if (xlat->boundary[i] > start && xlat->boundary[i] < end)
+			return true;
+	return false;
+}
+
+/* Fills a page directory (2 MiB entries) for the GiB at `start`, and page tables where it must be split. */
+static bool build_directory(struct xlat *xlat, uint64_t *directory, uint64_t start)
+{
+	for (uint64_t i = 0; i < NPT_ENTRIES; i++) {
+		uint64_t address = start + (i << npt_shift(2));
+		directory[i] = leaf(address, 2);
+		if (!must_be_split(xlat, address, 2))
+			continue;
+		uint64_t *table = take_table(xlat);
+		if (!table)
+			return false;
+		fill_identity(table, address, 2);
+		directory[i] = entry_of_table(xlat, table);
+	}
+	return true;
+}
+
+static bool build_512g(struct xlat *xlat, uint64_t *pointers, uint64_t start, uint64_t end)
+{
+	for (uint64_t i = 0; i < NPT_ENTRIES && start + (i << npt_shift(3)) < end; i++) {
+		uint64_t address = start + (i << npt_shift(3));
+		pointers[i] = leaf(address, 3);
+		if (!must_be_split(xlat, address, 3))
+			continue;
+		uint64_t *directory = take_table(xlat);
+		if (!directory)
+			return false;
+		pointers[i] = entry_of_table(xlat, directory);
+		if (!build_directory(xlat, directory, address))
+			return false;
+	}
+	return true;
+}
+
+static void drop_spares(struct xlat *xlat)
+{
+	while (xlat->spare) {
+		void *page = xlat->spare;
+		memcpy(&xlat->spare, page, sizeof(xlat->spare));
+		give_table(xlat, page);
+	}
+}
+
+static void drop_directory(struct xlat *xlat, uint64_t *directory)
+{
+	for (uint32_t i = 0; i < NPT_ENTRIES; i++)
+		if (is_table(directory[i], 2))
+			give_table(xlat, table_at(xlat, directory[i]));
+	give_table(xlat, directory);
+}
+
+static void drop(struct xlat *xlat)
+{
+	if (!xlat->root)
+		return;
+	uint64_t *top = table_at(xlat, xlat->root);
+	for (uint32_t i = 0; i < NPT_ENTRIES && top[i]; i++) {
+		uint64_t *pointers = table_at(xlat, top[i]);
+		for (uint32_t j = 0; j < NPT_ENTRIES; j++)
+			if (is_table(pointers[j], 3))
+				drop_directory(xlat, table_at(xlat, pointers[j]));
+		give_table(xlat, pointers);
+	}
+	give_table(xlat, top);
+	drop_spares(xlat);
+	xlat->root = 0;
+}
+
+static bool build(struct xlat *xlat)
+{
+	uint32_t bits = xlat->has_1g ? BITS_MAX : BITS_WITHOUT_1G;
+	uint64_t end = 1ull << (xlat->address_bits < bits ? xlat->address_bits : bits);
+	uint64_t *top = take_table(xlat);
+
+	if (!top)
+		return false;
+	xlat->root = xlat->port.machine_of(xlat->port.context, top);
+	for (uint64_t start = 0; start < end; start += 1ull << npt_shift(4)) {
+		uint64_t *pointers = take_table(xlat);
+		if (pointers)
+			top[npt_index(start, 4)] = entry_of_table(xlat, pointers);
+		if (!pointers || !build_512g(xlat, pointers, start, end)) {
+			drop(xlat);
+			return false;
+		}
+	}
+	xlat->built_count = xlat->table_count;
+	return true;
+}
+
+/* The lowest entry that exists for `address`; *level says which. NULL: beyond what was built. */
+static uint64_t *find_entry(const struct xlat *xlat, uint64_t address, uint32_t *level)
+{
+	uint64_t *table = table_at(xlat, xlat->root);
+
+	for (*level = NPT_LEVELS;; --*level) {
+		uint64_t *entry = &table[npt_index(address, *level)];
+		if (!is_table(*entry, *level))
+			return *entry ? entry : NULL;
+		table = table_at(xlat, *entry);
+	}
+}
+
+static uint64_t *take_spare(struct xlat *xlat)
+{
+	void *page = xlat->spare; /* prepare() promised it */
+
+	memcpy(&xlat->spare, page, sizeof(xlat->spare));
+	return page;
+}
+
+static bool prepare(struct xlat *xlat, gfn_t page)
+{
+	uint32_t level, taken = 0;
+
+	if (!find_entry(xlat, gfn_address(page), &level))
+		return false;
+	for (; taken < level - 1; taken++) {
+		void *table = take_table(xlat);
+		if (!table)
+			break;
+		memcpy(table, &xlat->spare, sizeof(xlat->spare));
+		xlat->spare = table;
+	}
+	if (taken == level - 1)
+		return true;
+	while (taken--)
+		give_table(xlat, take_spare(xlat));
+	return false;
+}
+
+/*
+ * Replaces the large leaf at `entry` by detached tables down to 4 KiB entries, Identity like the leaf. Nothing of it can be
+ * walked until the entry is linked, which is the caller's next set() after its flush.
+ */
+static void detach(struct xlat *xlat, uint64_t *entry, uint32_t level, uint64_t address)
+{
+	uint64_t *top_table = take_spare(xlat), *table = top_table;
+
+	fill_identity(table, align_down(address, 1ull << npt_shift(level)), level);
+	for (uint32_t below = level - 1; below > 1; below--) {
+		uint64_t *next = take_spare(xlat);
+		fill_identity(next, align_down(address, 1ull << npt_shift(below)), below);
+		table[npt_index(address, below)] = entry_of_table(xlat, next);
+		table = next;
+	}
+	__atomic_store_n(entry, entry_of_table(xlat, top_table) & ~NPT_PRESENT, __ATOMIC_RELEASE);
+}
+
+/* Links every detached table on the way to `address`: the flush since detach() is the caller's promise. */
+static void link_tables(struct xlat *xlat, uint64_t address)
+{
+	uint64_t *table = table_at(xlat, xlat->root);
+
+	for (uint32_t level = NPT_LEVELS; level > 1; level--) {
+		uint64_t *entry = &table[npt_index(address, level)];
+		if (!is_table(*entry, level))
+			return;
+		if (!(*entry & NPT_PRESENT))
+			__atomic_store_n(entry, *entry | NPT_PRESENT, __ATOMIC_RELEASE);
+		table = table_at(xlat, *entry);
+	}
+}
+
+static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access)
+{
+	uint32_t level;
+	uint64_t address = gfn_address(page);
+	uint64_t *entry = find_entry(xlat, address, &level);
+
+	if (level > 1) {
+		detach(xlat, entry, level, address);
+		entry = find_entry(xlat, address, &level);
+	}
+	if (access == MEM_ACCESS_NONE) {
+		__atomic_store_n(entry, mfn_address(frame) | (NPT_LEAF & ~NPT_PRESENT), __ATOMIC_RELEASE);
+		return;
+	}
+	__atomic_store_n(entry, mfn_address(frame) | (access == MEM_ACCESS_ALL ? NPT_LEAF : NPT_LEAF & ~NPT_WRITE),
+			 __ATOMIC_RELEASE);
+	link_tables(xlat, address);
+}
+
+static void release(struct xlat *xlat, gfn_t page)
+{
+	(void)xlat, (void)page; /* merged by tidy(), when it costs no flush */
+}
+
+static bool get(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_access *access)
+{
+	uint32_t level;
+	uint64_t address = gfn_address(page);
+	const uint64_t *entry = find_entry(xlat, address, &level);
+
+	if (!entry || !(*entry & NPT_PRESENT))
+		return false;
+	uint64_t size = 1ull << npt_shift(level);
+	*frame = mfn_of_address(align_down(*entry & NPT_ADDRESS, size) | (address & (size - 1)));
+	*access = *entry & NPT_WRITE ? MEM_ACCESS_ALL : MEM_ACCESS_READ;
+	return true;
+}
+
+static void tidy_directory(struct xlat *xlat, uint64_t *directory, uint64_t start)
+{
+	for (uint64_t i = 0; i < NPT_ENTRIES; i++) {
+		uint64_t address = start + (i << npt_shift(2));
+		if (!is_table(directory[i], 2) || must_be_split(xlat, address, 2))
+			continue;
+		give_table(xlat, table_at(xlat, directory[i]));
+		directory[i] = leaf(address, 2);
+	}
+}
+
+static void tidy_512g(struct xlat *xlat, uint64_t *pointers, uint64_t start)
+{
+	for (uint64_t i = 0; i < NPT_ENTRIES; i++) {
+		uint64_t address = start + (i << npt_shift(3));
+		if (!is_table(pointers[i], 3))
+			continue;
+		uint64_t *directory = table_at(xlat, pointers[i]);
+		tidy_directory(xlat, directory, address);
+		if (must_be_split(xlat, address, 3))
+			continue;
+		give_table(xlat, directory);
+		pointers[i] = leaf(address, 3);
+	}
+}
+
+static void tidy(struct xlat *xlat)
+{
+	if (!xlat->root || xlat->table_count == xlat->built_count)
+		return;
+	drop_spares(xlat);
+	uint64_t *top = table_at(xlat, xlat->root);
+	for (uint32_t i = 0; i < NPT_ENTRIES && top[i]; i++)
+		tidy_512g(xlat, table_at(xlat, top[i]), (uint64_t)i << npt_shift(4));
+}
+
+const struct xlat_ops xlat_nested = {
+	.id = SCRIM_BACKEND_NESTED,
+	.name = "nested",
+	.build = build,
+	.drop = drop,
+	.prepare = prepare,
+	.set = set,
+	.release = release,
+	.get = get,
+	.tidy = tidy,
+};
