@@ -114,6 +114,15 @@ static void complain_no_port(const struct session *session, int error)
 			 strerror(error));
 }
 
+/*
+ * Whether nobody answered VERSION. An undecoded port reads all ones, but QEMU's TCG reads 0 where a 32-bit access is
+ * not aligned, which looks like SCRIM_OK; then the registers still have the argument, and no ABI has the number 0.
+ */
+static bool nobody_answered(const struct reply *reply)
+{
+	return reply->status == SCRIM_ABSENT || (reply->status == SCRIM_OK && reply->result0 == 0);
+}
+
 bool request_connect(const struct session *session, uint32_t *version)
 {
 	int error = session->port->open(session->context);
@@ -124,7 +133,7 @@ bool request_connect(const struct session *session, uint32_t *version)
 		return false;
 	}
 	reply = request(session, SCRIM_OP_VERSION, 0, 0);
-	if (reply.status == SCRIM_ABSENT) {
+	if (nobody_answered(&reply)) {
 		complain(session,
 			 "this Linux does not run on Scrim, nobody answers at port 0x%x; boot the GRUB entry that "
 			 "loads scrim.elf (dmesg shows what was booted; if it was that one, Scrim stepped aside and "

@@ -28,6 +28,7 @@ void fake_reset(struct fake *fake)
 	fake->root = true;
 	fake->lockdown = "[none] integrity confidentiality\n";
 	fake->abi = SCRIM_ABI_VERSION;
+	fake->absent_reads = SCRIM_ABSENT;
 	fake->state = SCRIM_NATIVE;
 	fake->cpu_count = 5;
 	fake->frames_free = 1024;
@@ -292,7 +293,7 @@ static void fake_in(void *context, struct registers *registers)
 	disturb(fake);
 	check_request(fake, registers);
 	if (fake->absent) {
-		registers->eax = SCRIM_ABSENT;
+		registers->eax = fake->absent_reads;
 		return;
 	}
 	fake->cpus[fake->os_cpu_at].exits[SCRIM_EXIT_REQUEST]++;

@@ -51,6 +51,7 @@ struct fake {
 
 	/* Scrim */
 	bool absent;
+	uint32_t absent_reads; /* what the port reads then */
 	uint64_t abi;
 	enum scrim_state state; /* of the memory: never GUARDED */
 	struct fake_cpu cpus[FAKE_CPUS];

@@ -279,6 +279,8 @@ static void test_connect(void **state)
 		fake->absent = true;
 		assert_refused(verbs[i], "does not run on Scrim");
 		assert_string_equal(out, "");
+		fake->absent_reads = 0;
+		assert_refused(verbs[i], "does not run on Scrim");
 		fake_reset(fake);
 		fake->abi = 7;
 		assert_refused(verbs[i], "speaks ABI 7 and this scrimctl ABI 1");
