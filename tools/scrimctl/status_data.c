@@ -15,9 +15,11 @@
 #define CPU_LIMIT   65536u
 #define RANGE_LIMIT 65536u
 
-const char status_reserve_formula[] = "reserve= bytes >= 4096 x pages displaced at the same time (free frames), plus "
-				      "4096 for each 2 MiB chunk in which a "
-				      "page is displaced, times 2 (leaf of the map and its hardware table)";
+const char status_reserve_formula[] = "of reserve=, one eighth (at least 256 KiB) is for tables: 4096 bytes x 2 (leaf "
+				      "of the map and its hardware table) for "
+				      "each 2 MiB chunk in which a page is displaced; the rest is free frames: 4096 "
+				      "bytes for each page displaced at the same "
+				      "time";
 
 static bool complain_refused(const struct session *session, enum scrim_op op, const struct reply *reply)
 {

@@ -37,7 +37,6 @@ static void print_memory(FILE *out, const struct status *status)
 	fprintf(out, "memory     %s of Scrim's own: %s fixed (code and data %s), the rest by reserve=; map %s now\n",
 		text_bytes(all, info[SCRIM_INFO_VMM_BYTES]), text_bytes(fixed, info[SCRIM_INFO_FIXED_BYTES]),
 		text_bytes(image, info[SCRIM_INFO_IMAGE_BYTES]), text_bytes(map, info[SCRIM_INFO_MAP_BYTES]));
-	fprintf(out, "           %s\n", status_reserve_formula);
 	fprintf(out, "counters   %" PRIu64 " switches, %" PRIu64 " kicks, %" PRIu64 " flushes\n",
 		info[SCRIM_INFO_SWITCHES], info[SCRIM_INFO_KICKS], info[SCRIM_INFO_FLUSHES]);
 	fprintf(out, "devices    %s\n",
@@ -109,4 +108,5 @@ void status_table(FILE *out, const struct status *status)
 	print_ranges(out, "frames", &status->ranges[SCRIM_RANGE_FRAMES], "part of Scrim's");
 	print_ranges(out, "dma-free", &status->ranges[SCRIM_RANGE_DMA_FREE], "");
 	print_cpus(out, status);
+	fprintf(out, "\nHow much moves need: %s.\n", status_reserve_formula);
 }
