@@ -190,6 +190,17 @@ static bool kernel_fits(const struct planner *plan, const struct range *hull)
 	return true;
 }
 
+static const char *const fixed_line =
+	"The kernel cannot be moved, and its place is not free RAM: use a relocatable kernel or more memory";
+
+/* Asked first, when nothing has a place yet, so that the line says what is really wrong. */
+static const char *check_fixed_kernel(struct planner *plan)
+{
+	struct range wish = image_wish(plan->image);
+
+	return plan->image->relocatable || kernel_fits(plan, &wish) ? NULL : fixed_line;
+}
+
 /*
  * A Linux that is loaded below its wish unpacks itself at the wish all the same (boot.rst, "pref_address"), so other
  * places are sought above it only. The modules are not in the way: the initrd has been moved by then, and the kernel's
@@ -205,7 +216,7 @@ static const char *place_kernel(struct planner *plan)
 	if (kernel_fits(plan, &wish))
 		plan->out->kernel_start = wish.start;
 	else if (!plan->image->relocatable)
-		return "The kernel cannot be moved, and its place is not free RAM: use a relocatable kernel or more memory";
+		return fixed_line;
 	else if (!planner_lowest(plan, &request, &plan->out->kernel_start))
 		return "No RAM below 4 GiB is large enough for the kernel to start in: give the machine more memory";
 	plan->out->kernel_end = plan->out->kernel_start + request.bytes;
@@ -267,7 +278,7 @@ static const char *place_kernel_file(struct planner *plan)
 static const char *planner_run(struct planner *plan)
 {
 	static const char *(*const steps[])(struct planner *) = {
-		place_own, place_startup, place_kernel, place_initrd, place_params, place_kernel_file,
+		check_fixed_kernel, place_own, place_startup, place_kernel, place_initrd, place_params, place_kernel_file,
 	};
 	const char *line = NULL;
 
