@@ -6,6 +6,23 @@
  */
 #include "portfuzz_insn.h"
 
+/* Offsets in struct port_regs, for the assembly. */
+#define PORT_RAX    0
+#define PORT_RBX    8
+#define PORT_RCX    16
+#define PORT_RDX    24
+#define PORT_RSI    32
+#define PORT_RDI    40
+#define PORT_RBP    48
+#define PORT_RSP    56
+#define PORT_R8     64
+#define PORT_RFLAGS 128
+#define PORT_XMM    144
+_Static_assert(offsetof(struct port_regs, rbp) == PORT_RBP, "offset of the assembly");
+_Static_assert(offsetof(struct port_regs, r8_to_r15) == PORT_R8, "offset of the assembly");
+_Static_assert(offsetof(struct port_regs, rflags) == PORT_RFLAGS, "offset of the assembly");
+_Static_assert(offsetof(struct port_regs, xmm) == PORT_XMM, "offset of the assembly");
+
 struct port_regs port_in, port_out;
 void (*port_code)(void);
 
@@ -15,8 +32,8 @@ PORT_INSNS(PORT_DECLARE)
 #define PORT_KIND(name, bytes, out, string, rep, text) { #name, bytes, out, string, rep, port_code_##name },
 const struct port_insn_kind port_insn_kinds[PORT_INSN_COUNT] = { PORT_INSNS(PORT_KIND) };
 
-#define TEXT_OF(x) #x
-#define TEXT(x)    TEXT_OF(x)
+#define TEXT_OF(x)         #x
+#define TEXT(x)            TEXT_OF(x)
 
 #define LOAD(offset, reg)  "	movq port_in+" TEXT(offset) "(%rip), %" reg "\n"
 #define STORE(offset, reg) "	movq %" reg ", port_out+" TEXT(offset) "(%rip)\n"
@@ -55,34 +72,36 @@ __asm__("	.text\n"
 	"	pushq %r15\n"
 	"	pushfq\n"
 	"	xorl %eax, %eax\n"
-	"	leaq port_in+" TEXT(PORT_XMM) "(%rip), %rcx\n"
-	"	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
-	"	movups 16*\\n(%rcx), %xmm\\n\n"
-	"	.endr\n"
-	"	pushq port_in+" TEXT(PORT_RFLAGS) "(%rip)\n"
-	"	popfq\n"
-	"	movq %rsp, port_own_rsp(%rip)\n"
-	EACH(LOAD)
-	"	jmp *port_code(%rip)\n"
-	PORT_INSNS(PORT_STUB)
-	"	.globl port_done\n"
-	"port_done:\n"
-	EACH(STORE)
-	"	movq port_own_rsp(%rip), %rsp\n"
-	"	pushfq\n"
-	"	popq port_out+" TEXT(PORT_RFLAGS) "(%rip)\n"
-	"	leaq port_out+" TEXT(PORT_XMM) "(%rip), %rcx\n"
-	"	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
-	"	movups %xmm\\n, 16*\\n(%rcx)\n"
-	"	.endr\n"
-	"	popfq\n"
-	"	popq %r15\n"
-	"	popq %r14\n"
-	"	popq %r13\n"
-	"	popq %r12\n"
-	"	popq %rbp\n"
-	"	popq %rbx\n"
-	"	ret\n"
-	"	.size port_execute, . - port_execute\n"
-	"	.local port_own_rsp\n"
-	"	.comm port_own_rsp, 8, 8\n");
+	"	leaq port_in+" TEXT(
+		PORT_XMM) "(%rip), %rcx\n"
+			  "	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
+			  "	movups 16*\\n(%rcx), %xmm\\n\n"
+			  "	.endr\n"
+			  "	pushq port_in+" TEXT(PORT_RFLAGS) "(%rip)\n"
+								  "	popfq\n"
+								  "	movq %rsp, port_own_rsp(%rip)\n" EACH(LOAD) "	jmp *port_code(%rip)\n" PORT_INSNS(
+									  PORT_STUB) "	.globl port_done\n"
+										     "port_done:\n" EACH(
+											     STORE) "	movq "
+												    "port_own_rsp(%rip)"
+												    ", %rsp\n"
+												    "	pushfq\n"
+												    "	popq "
+												    "port_out+" TEXT(
+													    PORT_RFLAGS) "(%rip)\n"
+															 "	leaq port_out+" TEXT(
+																 PORT_XMM) "(%rip), %rcx\n"
+																	   "	.irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n"
+																	   "	movups %xmm\\n, 16*\\n(%rcx)\n"
+																	   "	.endr\n"
+																	   "	popfq\n"
+																	   "	popq %r15\n"
+																	   "	popq %r14\n"
+																	   "	popq %r13\n"
+																	   "	popq %r12\n"
+																	   "	popq %rbp\n"
+																	   "	popq %rbx\n"
+																	   "	ret\n"
+																	   "	.size port_execute, . - port_execute\n"
+																	   "	.local port_own_rsp\n"
+																	   "	.comm port_own_rsp, 8, 8\n");

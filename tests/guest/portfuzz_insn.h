@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Provides one port instruction executed with every register known before and seen after. C and assembly share it; the
- * offsets of the struct are those of the assembly.
+ * Provides one port instruction executed with every register known before and seen after.
  */
 #pragma once
 
-#define PORT_RAX    0
-#define PORT_RBX    8
-#define PORT_RCX    16
-#define PORT_RDX    24
-#define PORT_RSI    32
-#define PORT_RDI    40
-#define PORT_RBP    48
-#define PORT_RSP    56
-#define PORT_R8     64
-#define PORT_RFLAGS 128
-#define PORT_XMM    144
-#define PORT_BYTES  (PORT_XMM + 16 * 16)
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /* NAME, bytes moved, out, string, rep, text of the instruction */
 #define PORT_INSNS(X)                                                                                                  \
@@ -42,23 +32,12 @@
 	X(rep_outs2, 2, 1, 1, 1, "rep outsw")                                                                          \
 	X(rep_outs4, 4, 1, 1, 1, "rep outsl")
 
-#ifndef __ASSEMBLER__
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 struct port_regs {
 	uint64_t rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp;
 	uint64_t r8_to_r15[8];
 	uint64_t rflags, padding;
 	uint8_t xmm[16][16];
 };
-_Static_assert(offsetof(struct port_regs, rbp) == PORT_RBP, "offset of the assembly");
-_Static_assert(offsetof(struct port_regs, r8_to_r15) == PORT_R8, "offset of the assembly");
-_Static_assert(offsetof(struct port_regs, rflags) == PORT_RFLAGS, "offset of the assembly");
-_Static_assert(offsetof(struct port_regs, xmm) == PORT_XMM, "offset of the assembly");
-_Static_assert(sizeof(struct port_regs) == PORT_BYTES, "size of the assembly");
-
 /* Flags that a program may set freely and that nothing but the instruction itself would change. */
 #define PORT_FLAGS_FREE  0x200cd5u /* ID OF DF SF ZF AF PF CF */
 #define PORT_FLAGS_FIXED 0x202u    /* IF, and bit 1 */
@@ -67,7 +46,7 @@ enum port_insn {
 #define PORT_INSN_NAME(name, bytes, out, string, rep, text) PORT_INSN_##name,
 	PORT_INSNS(PORT_INSN_NAME)
 #undef PORT_INSN_NAME
-	PORT_INSN_COUNT
+		PORT_INSN_COUNT
 };
 #define PORT_INSN_FIRST_OTHER  PORT_INSN_in2
 #define PORT_INSN_FIRST_STRING PORT_INSN_ins1
@@ -88,4 +67,3 @@ extern const char port_done[];
 
 /* Executes the instruction at port_code with the registers of port_in (rsp too), fills port_out. */
 void port_execute(void);
-#endif

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns a second opinion on abi/scrim_abi.h: which answers each request may get in a state that is known, and which
+ * requests must not be sent because they would be carried out. Where the ABI leaves a choice (an argument that the
+ * operation does not take; which of two faults of an address is told) both answers are allowed.
+ */
+#include "portfuzz.h"
+
+#define ANY_ARGUMENT FUZZ_STATUS(SCRIM_EINVAL) /* an unused argument is not 0 */
+#define PAGE_MASK    ((uint64_t)GUEST_PAGE_SIZE - 1)
+
+enum ram_answer { RAM_NO, RAM_PARTLY, RAM_WHOLE };
+
+bool model_info_counts(unsigned info)
+{
+	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES;
+}
+
+static uint32_t model_state(const struct fuzz *fuzz)
+{
+	return (uint32_t)fuzz->now.info[SCRIM_INFO_STATE];
+}
+
+/* How much of the address's page lies in the OS's RAM. */
+static enum ram_answer model_ram(const struct fuzz *fuzz, uint64_t address)
+{
+	uint64_t page = address & ~PAGE_MASK, last = page + PAGE_MASK;
+	enum ram_answer answer = RAM_NO;
+
+	for (unsigned i = 0; i < fuzz->now.range_count[SCRIM_RANGE_RAM]; i++) {
+		const struct fuzz_range *range = &fuzz->now.ranges[SCRIM_RANGE_RAM][i];
+
+		if (range->start <= page && last < range->end)
+			return RAM_WHOLE;
+		if (range->start <= last && page < range->end)
+			answer = RAM_PARTLY;
+	}
+	return answer;
+}
+
+/* What may be said against an address, before the state is looked at. */
+static uint32_t model_address_faults(const struct fuzz *fuzz, uint64_t address)
+{
+	uint32_t faults = 0;
+
+	if ((address & PAGE_MASK) != 0)
+		faults |= FUZZ_STATUS(SCRIM_EALIGN);
+	if (model_ram(fuzz, address) != RAM_WHOLE)
+		faults |= FUZZ_STATUS(SCRIM_ENOTRAM);
+	return faults;
+}
+
+static uint32_t model_move(const struct fuzz *fuzz, uint64_t address)
+{
+	uint32_t faults = model_address_faults(fuzz, address);
+	bool surely = (faults & FUZZ_STATUS(SCRIM_EALIGN)) != 0 || model_ram(fuzz, address) == RAM_NO;
+
+	if (model_state(fuzz) != SCRIM_VIRTUALIZED)
+		return faults | FUZZ_STATUS(SCRIM_ESTATE) | FUZZ_STATUS(SCRIM_EDMA);
+	return surely ? faults : 0;
+}
+
+static uint32_t model_translate(const struct fuzz *fuzz, uint64_t address)
+{
+	uint32_t faults = model_address_faults(fuzz, address);
+
+	if (model_ram(fuzz, address) != RAM_NO)
+		faults |= FUZZ_STATUS(SCRIM_OK);
+	return faults;
+}
+
+static uint32_t model_step(const struct fuzz *fuzz, uint64_t pages)
+{
+	bool valid = pages >= 1 && pages <= SCRIM_BATCH_MAX;
+
+	if (model_state(fuzz) == SCRIM_REMAPPING)
+		return valid ? 0 : FUZZ_STATUS(SCRIM_EINVAL);
+	return FUZZ_STATUS(SCRIM_ESTATE) | (valid ? 0 : FUZZ_STATUS(SCRIM_EINVAL));
+}
+
+static uint32_t model_unless(bool could_change, uint32_t allowed)
+{
+	return could_change ? 0 : allowed;
+}
+
+static uint32_t model_index(bool valid)
+{
+	return valid ? FUZZ_STATUS(SCRIM_OK) : FUZZ_STATUS(SCRIM_EINVAL);
+}
+
+uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0, uint64_t argument1)
+{
+	uint32_t state = model_state(fuzz), no_state = FUZZ_STATUS(SCRIM_ESTATE);
+	uint32_t unused0 = argument0 != 0 ? ANY_ARGUMENT : 0, unused1 = argument1 != 0 ? ANY_ARGUMENT : 0;
+	bool cpu = argument0 < fuzz->now.info[SCRIM_INFO_CPUS];
+
+	if ((eax & 0xffff0000u) != SCRIM_MAGIC)
+		return FUZZ_STATUS(SCRIM_EBADREQ);
+	switch (eax & 0xffffu) {
+	case SCRIM_OP_VERSION:
+		return FUZZ_STATUS(SCRIM_OK);
+	case SCRIM_OP_INFO:
+		return model_index(argument0 < SCRIM_INFO_COUNT) | unused1;
+	case SCRIM_OP_CPU_INFO:
+		return model_index(cpu && argument1 < SCRIM_CPU_INFO_COUNT);
+	case SCRIM_OP_CPU_EXITS:
+		return model_index(cpu && argument1 < SCRIM_EXIT_COUNT);
+	case SCRIM_OP_RANGE:
+		return model_index(argument1 < SCRIM_RANGE_COUNT &&
+				   argument0 < fuzz->now.range_count[argument1 % SCRIM_RANGE_COUNT]);
+	case SCRIM_OP_VIRTUALIZE:
+		return model_unless(state <= SCRIM_COMMENCING, no_state);
+	case SCRIM_OP_VISIT:
+		return model_unless(state == SCRIM_COMMENCING || state == SCRIM_CEASING, FUZZ_STATUS(SCRIM_OK));
+	case SCRIM_OP_ABORT:
+		return model_unless(state == SCRIM_COMMENCING || state >= SCRIM_REMAPPING, no_state);
+	case SCRIM_OP_DEVIRTUALIZE:
+		return model_unless(state >= SCRIM_VIRTUALIZED, no_state);
+	case SCRIM_OP_STEP:
+		return model_step(fuzz, argument0) | unused1;
+	case SCRIM_OP_MOVE:
+		return model_move(fuzz, argument0);
+	case SCRIM_OP_CHECK:
+		return FUZZ_STATUS(SCRIM_OK) | unused0 | unused1;
+	case SCRIM_OP_TRANSLATE:
+		return model_translate(fuzz, argument0) | unused1;
+	default:
+		return FUZZ_STATUS(SCRIM_EBADREQ);
+	}
+}
+
+static void model_check_info(struct fuzz *fuzz, uint64_t info, uint64_t value)
+{
+	if (fuzz->known && !model_info_counts((unsigned)info) && value != fuzz->now.info[info])
+		fuzz_fail(fuzz, "INFO %lu is %lu, and was %lu", info, value, fuzz->now.info[info]);
+}
+
+static void model_check_translate(struct fuzz *fuzz, uint64_t address, uint64_t machine, uint64_t displaced)
+{
+	bool home = (machine & ~PAGE_MASK) == (address & ~PAGE_MASK);
+
+	if (displaced > 1 || home != (displaced == 0))
+		fuzz_fail(fuzz, "TRANSLATE does not agree with itself");
+	if (displaced != 0 && fuzz->known && fuzz->now.info[SCRIM_INFO_PAGES_DISPLACED] == 0)
+		fuzz_fail(fuzz, "TRANSLATE tells of a displaced page where INFO has none");
+}
+
+void model_check_results(struct fuzz *fuzz)
+{
+	uint64_t argument0 = port_in.rcx << 32 | (uint32_t)port_in.rbx;
+	uint64_t result0 = port_out.rcx << 32 | (uint32_t)port_out.rbx,
+		 result1 = port_out.rdi << 32 | (uint32_t)port_out.rsi;
+
+	switch (port_in.rax & 0xffffu) {
+	case SCRIM_OP_VERSION:
+		if (result0 != SCRIM_ABI_VERSION)
+			fuzz_fail(fuzz, "VERSION is not %u", SCRIM_ABI_VERSION);
+		break;
+	case SCRIM_OP_INFO:
+		model_check_info(fuzz, argument0, result0);
+		break;
+	case SCRIM_OP_RANGE:
+		if (result0 >= result1)
+			fuzz_fail(fuzz, "RANGE ends before it starts");
+		break;
+	case SCRIM_OP_VISIT:
+		if (fuzz->known && (result0 != 0 || result1 >= fuzz->now.info[SCRIM_INFO_CPUS]))
+			fuzz_fail(fuzz, "VISIT tells of CPUs that there are not");
+		break;
+	case SCRIM_OP_TRANSLATE:
+		model_check_translate(fuzz, argument0, result0, result1);
+		break;
+	default:
+		break;
+	}
+}
