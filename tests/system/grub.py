@@ -13,9 +13,10 @@ terminal_input console
 insmod all_video
 insmod gfxterm
 set gfxmode=1024x768x32,auto
-set gfxpayload=keep
 terminal_output gfxterm serial
 {commands}
+# After the commands: `multiboot2` sets it too, to what its kernel's header wishes.
+set gfxpayload=keep
 boot
 echo GRUB could not boot this
 halt
