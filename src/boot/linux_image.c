@@ -66,7 +66,9 @@ const char *linux_image_parse(const uint8_t *image, uint64_t bytes, struct guest
 	out->kind = GUEST_LINUX;
 	out->protocol = header->version;
 	out->relocatable = header->relocatable_kernel != 0;
-	out->alignment = header->kernel_alignment > PAGE_SIZE ? header->kernel_alignment : PAGE_SIZE;
+	out->alignment = PAGE_SIZE;
+	if (out->relocatable && header->kernel_alignment > PAGE_SIZE)
+		out->alignment = header->kernel_alignment;
 	out->initrd_max = header->initrd_addr_max;
 	out->cmdline_max = header->cmdline_size;
 	out->segment_count = 1;

@@ -99,6 +99,9 @@ static void test_linux_damaged(void **unused)
 	bzimage(0x020f);
 	set_u32(image + 0x230, 0x300000);
 	assert_line(parse(IMAGE_BYTES), "power of two");
+	set_u8(image + 0x234, 0); /* not asked of a kernel that lies where it must */
+	assert_no_line(parse(IMAGE_BYTES));
+	assert_int_equal(guest.alignment, PAGE_SIZE);
 	bzimage(0x020f);
 	set_u64(image + 0x258, GIB(4));
 	assert_line(parse(IMAGE_BYTES), "above 4 GiB");

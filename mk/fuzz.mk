@@ -1,0 +1,36 @@
+# Fuzz targets: each tests/fuzz/fuzz_*.c with the pure boot code, under libFuzzer, ASan and UBSan. Needs clang.
+# Works by itself too: make -f mk/fuzz.mk fuzz FUZZ_SECONDS=60
+ifndef WARNINGS
+include mk/flags.mk
+endif
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 5
+FUZZ_SAN := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+FUZZ_CFLAGS := $(CSTD) -O1 -g $(WARNINGS) $(FUZZ_SAN) -Isrc -Iabi -Itests/fuzz
+FUZZ_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/boot/*.c)
+FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_SRC))
+FUZZ_NAMES := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(FUZZ_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(FUZZ_OBJ)
+	$(FUZZ_CC) $(FUZZ_SAN) $^ -o $@
+
+.PHONY: fuzz-build fuzz
+fuzz-build: $(FUZZ_NAMES:%=$(BUILD)/fuzz/%) ## build the fuzz targets
+
+# The corpus is kept in the build tree and grows from run to run; a crashing input is left beside it.
+fuzz: fuzz-build ## run each fuzz target for FUZZ_SECONDS
+	@failed=0; for name in $(FUZZ_NAMES); do \
+		home=$(BUILD)/fuzz/run/$$name; mkdir -p $$home/corpus; \
+		if $(BUILD)/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -max_len=16384 -timeout=10 -print_final_stats=1 \
+			-artifact_prefix=$$home/ $$home/corpus >$$home/log 2>&1; then \
+			echo "$$name: ok, $$(sed -n 's/^stat::number_of_executed_units: *//p' $$home/log) inputs in $(FUZZ_SECONDS) s"; \
+		else \
+			echo "$$name: FAILED, see $$home/log"; failed=1; \
+		fi; \
+	done; exit $$failed
+
+-include $(shell find $(BUILD)/fuzz -name '*.d' 2>/dev/null)
