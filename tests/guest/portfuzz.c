@@ -20,7 +20,8 @@
 #include <sys/ucontext.h>
 #include <unistd.h>
 
-#define FAILURES_MAX 10u
+#define KINDS_MAX    64u
+#define TOLD_MAX     3u /* failures of one kind whose registers are printed */
 #define NOBODY       65534u
 #define BUFFER_BYTES 256u
 #define REPEAT_MAX   8u
@@ -86,10 +87,30 @@ static void fuzz_print_registers(const char *when, const struct port_regs *r)
 		when, r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rbp, r->rsp, r->rflags);
 }
 
+/* Whether this kind of failure has been told often enough. A kind is the text of its message before it is filled in. */
+static bool fuzz_is_told(const char *format)
+{
+	static struct {
+		const char *format;
+		unsigned count;
+	} told[KINDS_MAX];
+
+	for (unsigned i = 0; i < KINDS_MAX; i++) {
+		if (told[i].format == NULL)
+			told[i].format = format;
+		if (told[i].format == format)
+			return told[i].count++ >= TOLD_MAX;
+	}
+	return true;
+}
+
 void fuzz_fail(struct fuzz *fuzz, const char *format, ...)
 {
 	va_list arguments;
 
+	fuzz->failures++;
+	if (fuzz_is_told(format))
+		return;
 	fprintf(stderr, "portfuzz: request %lu of seed %lu (%s): ", fuzz->requests, fuzz->seed, fuzz->kind->name);
 	va_start(arguments, format);
 	vfprintf(stderr, format, arguments);
@@ -97,11 +118,6 @@ void fuzz_fail(struct fuzz *fuzz, const char *format, ...)
 	fputc('\n', stderr);
 	fuzz_print_registers("in: ", &port_in);
 	fuzz_print_registers("out:", &port_out);
-	fuzz->failures++;
-	if (fuzz->failures >= FAILURES_MAX) {
-		fuzz_report(fuzz);
-		exit(1);
-	}
 }
 
 void fuzz_fill_registers(struct fuzz *fuzz, bool buffers)

@@ -40,7 +40,8 @@ struct fuzz {
 /* portfuzz.c */
 /* Executes one instruction with port_in and counts it. */
 void fuzz_execute(struct fuzz *fuzz, enum port_insn insn);
-/* Tells what is wrong with the last instruction, with its registers. The tenth failure ends the program. */
+/* Tells what is wrong with the last instruction, with its registers; of each kind the first few are printed, all are
+ * counted. */
 void fuzz_fail(struct fuzz *fuzz, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Random contents for all registers of port_in, valid buffers in rsi and rdi if asked for. */
 void fuzz_fill_registers(struct fuzz *fuzz, bool buffers);

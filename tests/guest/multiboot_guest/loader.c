@@ -9,13 +9,24 @@
 #define FNV_PRIME  0x01000193u
 #define PAGE_MASK  0xfffu
 
-static const char *text_after_word(const char *text)
+/*
+ * Some loaders put the file's name before the arguments (QEMU, GRUB 0.97), others do not (GRUB 2). A first word with a
+ * slash and no equals sign is taken for a name.
+ */
+static const char *text_of_arguments(const char *text)
 {
-	while (*text != '\0' && *text != ' ')
-		text++;
-	while (*text == ' ')
-		text++;
-	return text;
+	const char *end = text;
+	bool slash = false, equals = false;
+
+	for (; *end != '\0' && *end != ' '; end++) {
+		slash = slash || *end == '/';
+		equals = equals || *end == '=';
+	}
+	if (!slash || equals)
+		return text;
+	while (*end == ' ')
+		end++;
+	return end;
 }
 
 static void loader_print_memory(const struct multiboot_info *info)
@@ -53,6 +64,7 @@ static void loader_print_module(const struct multiboot_info *info, uint32_t inde
 {
 	const struct multiboot_module *module = (const struct multiboot_module *)memory_at(info->modules) + index;
 	const uint8_t *bytes = memory_at(module->start);
+	const char *string = memory_at(module->string);
 	uint32_t sum = FNV_OFFSET;
 	bool alone = !loader_overlaps(module->start, module->end, (uint32_t)(uintptr_t)image_start,
 				      (uint32_t)(uintptr_t)image_end);
@@ -60,7 +72,8 @@ static void loader_print_module(const struct multiboot_info *info, uint32_t inde
 	for (uint32_t i = 0; i < module->end - module->start; i++)
 		sum = (sum ^ bytes[i]) * FNV_PRIME;
 	console_print("map: module %u at %x-%x\n", index, module->start, module->end);
-	console_print("module %u: \"%s\", %u bytes, FNV-1a %x\n", index, (const char *)memory_at(module->string),
+	console_print("loader: module %u is \"%s\"\n", index, string);
+	console_print("module %u: arguments \"%s\", %u bytes, FNV-1a %x\n", index, text_of_arguments(string),
 		      module->end - module->start, sum);
 	for (uint32_t i = 0; i < index; i++)
 		alone = alone && !loader_overlaps(module->start, module->end, module[(int)(i - index)].start,
@@ -80,7 +93,7 @@ void loader_check(const struct multiboot_info *info)
 	console_check("memory, command line, modules and map are given", (info->flags & promised) == promised);
 	if ((info->flags & MULTIBOOT_COMMAND_LINE) != 0) {
 		console_print("loader: command line \"%s\"\n", command_line);
-		console_print("arguments: \"%s\"\n", text_after_word(command_line));
+		console_print("arguments: \"%s\"\n", text_of_arguments(command_line));
 	}
 	if ((info->flags & MULTIBOOT_MAP) != 0)
 		loader_print_memory(info);
