@@ -8,4 +8,12 @@ include mk/setup.mk
 -include mk/guest.mk
 include mk/system.mk
 
+## all: build/scrim.elf and build/scrimctl (needs the packages of `make setup`)
+.PHONY: all clean
+all: $(BUILD)/scrim.elf $(BUILD)/scrimctl
+
+## clean: remove build/
+clean:
+	rm -rf $(BUILD)
+
 .SECONDARY:

@@ -25,8 +25,11 @@
 
 #define SCRIM_ABI_VERSION 1u
 
-/* ISA range, decoded by no known device; below 0x400 so that no PCI bridge forwards it. */
-#define SCRIM_PORT 0x1c6u
+/*
+ * ISA range, decoded by no known device; below 0x400 so that no PCI bridge forwards it; aligned, so that one bus cycle carries
+ * the access.
+ */
+#define SCRIM_PORT 0x1c4u
 
 /* What the IN reads where Scrim is not loaded. */
 #define SCRIM_ABSENT 0xffffffffu

@@ -28,7 +28,8 @@ $(BUILD)/target/dir:
 	@mkdir -p $(@D) && touch $@
 
 $(BUILD)/scrim.elf: $(TARGET_OBJ) src/main/scrim.ld
-	$(CC) $(TARGET_LDFLAGS) $(TARGET_OBJ) -o $(BUILD)/scrim.debug
-	objcopy --strip-debug $(BUILD)/scrim.debug $@
+	@echo "  LD    $@"
+	$(Q)$(CC) $(TARGET_LDFLAGS) $(TARGET_OBJ) -o $(BUILD)/scrim.debug
+	$(Q)objcopy --strip-debug $(BUILD)/scrim.debug $@
 
 -include $(shell find $(BUILD)/target -name '*.d' 2>/dev/null)
