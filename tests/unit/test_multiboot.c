@@ -232,6 +232,15 @@ static void test_mb1_bad_map(void **unused)
 	qemu1();
 	set_u32(memory.at + get(memory.at, 48, 4) - MEMORY_START, UINT32_MAX);
 	assert_line(parse1(memory.used), "wrong size");
+	qemu1(); /* the last one, one byte over the end; then all in one */
+	at = get(memory.at, 48, 4) - MEMORY_START;
+	set_u32(memory.at + at + 24 * (ARRAY_SIZE(six_gib) - 1), 21);
+	assert_line(parse1(memory.used), "wrong size");
+	qemu1();
+	set_u32(memory.at + at, 24 * ARRAY_SIZE(six_gib) - 4);
+	set_u32(memory.at + 20, 0); /* no module: only the first entry's RAM is left */
+	assert_no_line(parse1(memory.used));
+	assert_int_equal(info.memory.count, 1);
 }
 
 static void test_mb1_map_overflowing_addresses(void **unused)

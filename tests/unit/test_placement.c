@@ -298,6 +298,45 @@ static void test_multiboot_kernel(void **unused)
 	assert_line(run(), "cannot be moved");
 }
 
+/* What lies at the top of RAM now, in each order, just where the highest places would be. */
+static void test_top_taken(void **unused)
+{
+	static const uint64_t top = MIB(250);
+
+	(void)unused;
+	for (uint32_t first = 0; first < 3; first++) {
+		uint64_t slot[3];
+
+		machine(MIB(256));
+		linux_guest(MIB(2), MIB(20));
+		for (uint32_t i = 0; i < 3; i++)
+			slot[i] = top - MIB(2) * ((i + first) % 3) - 0x1000;
+		image_start = slot[0];
+		image_end = slot[0] + MIB(1);
+		modules(slot[1], MIB(2), slot[2], MIB(1));
+		own_bytes = MIB(2);
+		assert_no_line(run());
+		assert_rules();
+	}
+	/* And with Scrim alone up there, then one module alone. */
+	machine(MIB(256));
+	linux_guest(MIB(2), MIB(20));
+	modules(MIB(4), MIB(2), MIB(40), MIB(1));
+	image_start = MIB(252);
+	image_end = MIB(254);
+	own_bytes = MIB(2);
+	assert_no_line(run());
+	assert_rules();
+	assert_true(plan.own_end <= MIB(252));
+	image_start = image_end = MIB(2);
+	modules(MIB(240), MIB(15), MIB(40), MIB(1));
+	assert_no_line(run());
+	assert_rules();
+	modules(MIB(4), MIB(2), MIB(240), MIB(15));
+	assert_no_line(run());
+	assert_rules();
+}
+
 static void test_no_startup_page(void **unused)
 {
 	(void)unused;
@@ -391,9 +430,14 @@ static void random_machine(struct random *random)
 /* Bytes that lie in RAM now, apart from what was put before. */
 static bool random_part(struct random *random, uint64_t bytes, struct part *part, size_t count)
 {
-	for (uint32_t attempt = 0; attempt < 50; attempt++) {
+	for (uint32_t attempt = 0; attempt < 60; attempt++) {
+		const struct range *entry = &map.entry[random_below(random, map.count)];
 		uint64_t start = MIB(1) + random_below(random, attempt % 2 ? MIB(100) : GIB(2));
-		bool good = ranges_contain(&map, start, start + bytes, RANGE_RAM);
+
+		if (attempt % 3 == 0 && entry->end <= GIB(4)) /* close to where the highest places are */
+			start = entry->end - bytes - random_below(random, MIB(4));
+
+		bool good = start >= MIB(1) && start < GIB(4) && ranges_contain(&map, start, start + bytes, RANGE_RAM);
 
 		for (size_t i = 0; i < count; i++)
 			good &= start + bytes <= part[i].start || start >= part[i].end;
@@ -481,6 +525,7 @@ int main(void)
 		cmocka_unit_test(test_wish_given_up),
 		cmocka_unit_test(test_fixed_kernel),
 		cmocka_unit_test(test_multiboot_kernel),
+		cmocka_unit_test(test_top_taken),
 		cmocka_unit_test(test_no_startup_page),
 		cmocka_unit_test(test_params_low),
 		cmocka_unit_test(test_boot_services),
