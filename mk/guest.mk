@@ -12,8 +12,8 @@ GUEST32_SRC := $(wildcard $(GUEST_DIR)/multiboot_guest/*.c $(GUEST_DIR)/multiboo
 GUEST32_OBJ := $(patsubst $(GUEST_DIR)/%,$(BUILD)/guest-obj/%.o,$(GUEST32_SRC))
 
 $(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
-	@mkdir -p $(@D)
-	$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_CFLAGS) -MMD -MP -c $< -o $@
 
 guest-obj = $(addprefix $(BUILD)/guest-obj/,$(1))
 $(BUILD)/guest/load: $(call guest-obj,load.o load_churn.o load_pair.o load_pattern.o load_region.o load_ring.o load_time.o guest_util.o)
@@ -24,21 +24,21 @@ $(BUILD)/guest/portfuzz: $(GUEST_PORTFUZZ_OBJ) $(call guest-obj,portfuzz_access.
 $(BUILD)/guest-test/portfuzz_mock: $(GUEST_PORTFUZZ_OBJ) $(call guest-obj,portfuzz_mock.o)
 
 $(GUEST_PROGRAMS) $(BUILD)/guest-test/portfuzz_mock:
-	@mkdir -p $(@D)
-	$(CC) $(GUEST_LDFLAGS) $^ -o $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST_LDFLAGS) $^ -o $@
 
 $(BUILD)/guest-obj/multiboot_guest/%.o: $(GUEST_DIR)/multiboot_guest/%
-	@mkdir -p $(@D)
-	$(CC) $(GUEST32_CFLAGS) -MMD -MP -c $< -o $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(GUEST32_CFLAGS) -MMD -MP -c $< -o $@
 
 $(BUILD)/guest-image/multiboot_guest.elf: $(GUEST32_OBJ) $(GUEST_DIR)/multiboot_guest/link.ld
-	@mkdir -p $(@D)
-	$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/multiboot_guest/link.ld $(GUEST32_OBJ) -o $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/multiboot_guest/link.ld $(GUEST32_OBJ) -o $@
 
 guest-build: $(GUEST_PROGRAMS) $(GUEST_IMAGES)
 
-# Tests of the test programs themselves, on the host; they touch no port.
-guest-test: $(BUILD)/guest-test/portfuzz_mock
-	$(GUEST_DIR)/portfuzz_mock_test.sh $<
+# A test of a test: it gives up every right to a port, so its instructions fault and reach none.
+guest-test: $(BUILD)/guest-test/portfuzz_mock ## the fuzzer of the port against mocks that keep or break the ABI
+	$(Q)$(GUEST_DIR)/portfuzz_mock_test.sh $<
 .PHONY: guest-build guest-test
 -include $(wildcard $(BUILD)/guest-obj/*.d $(BUILD)/guest-obj/*/*.d)
