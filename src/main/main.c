@@ -185,12 +185,13 @@ static void plan_or_stop(void)
 {
 	const char *why = plan();
 
-	if (why && boot.serve) {
-		refuse(why);
-		why = plan();
-	}
-	if (why)
-		stop(why);
+	if (!why)
+		return;
+	boot.serve = false;
+	const char *why_not_natively = plan();
+	if (why_not_natively)
+		stop(why_not_natively);
+	console_line("%s", why);
 }
 
 void boot_main(uint32_t magic, uint32_t information)

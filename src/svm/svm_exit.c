@@ -135,6 +135,20 @@ static enum scrim_exit on_nested_fault(struct cpu *cpu)
 	return SCRIM_EXIT_MAP;
 }
 
+/*
+ * The OS's triple fault. Not intercepted, and QEMU exits for it all the same. It is how an OS resets the machine when all else
+ * fails, and Linux when it is told to: so this CPU shuts down in the OS's stead (AMD APM vol. 2, 8.2.9: an exception
+ * without an IDT).
+ */
+static void NORETURN shut_down(void)
+{
+	const struct descriptor_table_pointer none = { 0, 0 };
+
+	lidt(&none);
+	for (;;)
+		__asm__ volatile("ud2");
+}
+
 static enum scrim_exit dispatch(struct cpu *cpu)
 {
 	switch (svm_vmcb(cpu)->exit_code) {
@@ -174,6 +188,8 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 	case VMEXIT_INVLPGA:
 		svm_inject_exception(cpu, VECTOR_UD, false);
 		return SCRIM_EXIT_SVM_INSN;
+	case VMEXIT_SHUTDOWN:
+		shut_down();
 	default:
 		panic("CPU %u: exit %lx, info %lx %lx, rip %lx: a bug in Scrim", cpu->apic_id, svm_vmcb(cpu)->exit_code,
 		      svm_vmcb(cpu)->exit_info1, svm_vmcb(cpu)->exit_info2, svm_vmcb(cpu)->rip);
