@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the tests: unit tests, fuzzers, and the system tests on whole machines. Prints a line for each and ends with
+"""Runs the tests: unit tests, what make checks without a machine, and the system tests. Prints a line for each and ends with
 
     N passed, N failed
 
@@ -31,7 +31,8 @@ import machine  # noqa: E402
 import registry  # noqa: E402
 
 UNIT_TIMEOUT = 300
-FUZZ_TIMEOUT = 900
+MAKE_TIMEOUT = 900
+FUZZ_SECONDS, FUZZ_SECONDS_SOAK = 5, 300
 STOP_GRACE = 20
 
 
@@ -68,7 +69,12 @@ def main():
         print("\n".join(f"{item.name}  (about {item.cost} s)" for item in items))
         return 0
     shutil.rmtree(WORK, ignore_errors=True)
-    results = run_all(items, options.jobs)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the machines too
+    try:
+        results = run_all(items, options.jobs)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        return 130
     passed = sum(result.passed for result in results)
     failed = sum(result.failed for result in results)
     print(f"{passed} passed, {failed} failed", flush=True)
@@ -91,7 +97,7 @@ def parse_arguments():
 
 
 def all_items(soak):
-    return unit_items() + fuzz_items() + system_items(soak)
+    return unit_items() + make_items(soak) + system_items(soak)
 
 
 def unit_items():
@@ -105,10 +111,15 @@ def unit_items():
     ]
 
 
-def fuzz_items():
-    if not (ROOT / "mk" / "fuzz.mk").exists():
-        return []
-    return [Item("fuzz", ["make", "-s", "-C", str(ROOT), "fuzz"], FUZZ_TIMEOUT, cost=30)]
+def make_items(soak):
+    """Checks that are a make target: static ones, the fuzzers, and the mock test of the fuzzer of the port."""
+    make = ["make", "-s", "--no-print-directory", "-C", str(ROOT), f"BUILD={os.environ.get('BUILD', 'build')}"]
+    fuzz_seconds = FUZZ_SECONDS_SOAK if soak else FUZZ_SECONDS
+    return [
+        Item("lint", make + ["lint"], MAKE_TIMEOUT, cost=60),
+        Item("fuzz", make + ["fuzz", f"FUZZ_SECONDS={fuzz_seconds}"], MAKE_TIMEOUT + 20 * fuzz_seconds, cost=60 + 5 * fuzz_seconds),
+        Item("guest-test", make + ["guest-test"], MAKE_TIMEOUT, cost=5),
+    ]
 
 
 def system_items(soak):
