@@ -325,16 +325,26 @@ static void fill_params(void)
 		stop(why);
 }
 
-static void place_modules(void)
+/* boot/placement.h says why in this order: the initrd, the kernel's module where it must move, the parameters, the kernel. */
+static void move_modules(void)
 {
-	const struct boot_module *kernel = &boot.info.kernel, *initrd = &boot.info.initrd;
+	struct boot_module *kernel = &boot.info.kernel;
+	const struct boot_module *initrd = &boot.info.initrd;
+	uint64_t bytes = kernel->end - kernel->start;
 
 	memmove((void *)(uintptr_t)boot.place.initrd_start, (const void *)(uintptr_t)initrd->start,
 		initrd->end - initrd->start);
+	memmove((void *)(uintptr_t)boot.place.kernel_file, (const void *)(uintptr_t)kernel->start, bytes);
+	kernel->start = boot.place.kernel_file;
+	kernel->end = boot.place.kernel_file + bytes;
+}
+
+static void place_kernel(void)
+{
 	for (uint32_t i = 0; i < boot.guest.segment_count; i++) {
 		const struct guest_segment *segment = &boot.guest.segment[i];
 		uint64_t to = boot.guest.kind == GUEST_LINUX ? boot.place.kernel_start : segment->address;
-		memmove((void *)(uintptr_t)to, (const void *)(uintptr_t)(kernel->start + segment->file_offset),
+		memmove((void *)(uintptr_t)to, (const void *)(uintptr_t)(boot.info.kernel.start + segment->file_offset),
 			segment->file_bytes);
 		memset((void *)(uintptr_t)(to + segment->file_bytes), 0, segment->memory_bytes - segment->file_bytes);
 	}
@@ -373,8 +383,9 @@ void boot_continue(void)
 			     (boot.place.own_end - boot.place.own_start) / 1024, boot.place.own_start,
 			     own_reserve_frames(boot.demand.reserve_bytes));
 	}
+	move_modules();
 	fill_params();
-	place_modules();
+	place_kernel();
 	make_entry(&entry);
 	if (!boot.serve) {
 		const struct descriptor_table_pointer gdt = { GUEST_GDT_BYTES - 1, entry.gdt };
