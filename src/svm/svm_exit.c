@@ -20,10 +20,12 @@ static void on_request(struct cpu *cpu)
 
 	request_serve(cpu, &request);
 	vmcb->rax = request.eax;
-	if (!request.has_results)
+	if (request.result_count > 0) {
+		r->rbx = (uint32_t)request.result[0];
+		r->rcx = request.result[0] >> 32;
+	}
+	if (request.result_count < 2)
 		return;
-	r->rbx = (uint32_t)request.result[0];
-	r->rcx = request.result[0] >> 32;
 	r->rsi = (uint32_t)request.result[1];
 	r->rdi = request.result[1] >> 32;
 }

@@ -164,10 +164,10 @@ uint32_t memvirt_visit(struct cpu *self)
 	return left;
 }
 
-err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame)
+err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame, struct mem_moved *moved)
 {
 	engine_cpu = self;
-	return mem_displace(&machine.mem, page, frame, &machine.last.moved);
+	return mem_displace(&machine.mem, page, frame, moved);
 }
 
 uint64_t memvirt_step(struct cpu *self, uint32_t pages)

@@ -24,7 +24,7 @@ err_t memvirt_event(enum memvirt_event event) MUST_CHECK;
 uint32_t memvirt_visit(struct cpu *self);
 
 /* Moves one page; brings a batch home (REMAPPING). The CPU in whose exit this runs is `self`. */
-err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame) MUST_CHECK;
+err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame, struct mem_moved *moved) MUST_CHECK;
 uint64_t memvirt_step(struct cpu *self, uint32_t pages);
 
 /* Every invariant, now. */
