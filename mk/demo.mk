@@ -8,5 +8,6 @@ demo-parts: setup
 demo: demo-parts ## Debian boots, memory is virtualized, moved, devirtualized under load: a story of about two minutes
 	$(Q)BUILD=$(BUILD) python3 demo/demo.py
 
-demo-record: demo-parts ## the same, written to docs/demo.txt
+demo-record: demo-parts ## the same, written to docs/demo.txt and, its end, to README.md
 	$(Q)BUILD=$(BUILD) python3 demo/demo.py --record docs/demo.txt
+	$(Q)python3 docs/check_docs.py --embed
