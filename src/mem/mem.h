@@ -33,6 +33,7 @@ struct mem {
 	uint64_t home_cursor;   /* chunk at which mem_bring_home goes on */
 	uint32_t batch_count;   /* scratch of mem_bring_home: the pages of one batch, those of one chunk side by side */
 	gfn_t batch[SCRIM_BATCH_MAX];
+	struct p2m_leaf *released[SCRIM_BATCH_MAX]; /* likewise: leaves to be freed behind the flush */
 };
 
 /* Counts of one mem_bring_home or mem_displace; added to, never reset. */

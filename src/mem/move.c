@@ -108,6 +108,12 @@ static mfn_t carry(struct mem *mem, gfn_t page, mfn_t to, struct mem_moved *move
 	return from;
 }
 
+/* Frees a leaf that has been taken out of the map. After a flush. */
+static void free_leaf(struct mem *mem, struct p2m_leaf *leaf)
+{
+	mem->config.port->table_free(mem->config.port_context, leaf);
+}
+
 /* A leaf for the map, then tables for the back-end: the leaf is the one that can be taken back without a trace. */
 static bool plan_tables(struct mem *mem, gfn_t page)
 {
@@ -115,7 +121,12 @@ static bool plan_tables(struct mem *mem, gfn_t page)
 		return false;
 	if (mem->config.port->map_prepare(mem->config.port_context, page))
 		return true;
-	p2m_drop_leaf(mem, p2m_chunk(page)); /* only where it came for this page: else one of its pages is displaced */
+	/* Only where it came for this page: else one of its pages is displaced. */
+	struct p2m_leaf *leaf = p2m_take_leaf(mem, p2m_chunk(page));
+	if (leaf) {
+		flush(mem);
+		free_leaf(mem, leaf);
+	}
 	return false;
 }
 
@@ -186,25 +197,28 @@ static void select_batch(struct mem *mem, uint32_t limit)
 }
 
 /*
- * Frees the leaves that the batch emptied and lets the back-end merge. The flush here is not for frames: a CPU may
- * still have a table page that map_release gave up in its paging-structure caches, and would take whatever is put there
- * next for translations. The engine asks for no table page between the release and this flush.
+ * Frees the leaves that the batch emptied and lets the back-end merge. The flush here is not for frames. A CPU may still have
+ * a table page that map_release gave up in its paging-structure caches, and would take whatever is put there next for
+ * translations; and a CPU in an exit may still be reading the leaf. Both answer the flush only when they no longer do.
  */
 static void release_chunks(struct mem *mem)
 {
-	bool released = false;
+	uint32_t released = 0;
 
 	for (uint32_t i = 0; i < mem->batch_count; i++) {
 		gfn_t page = mem->batch[i];
+		/* Pages of one chunk: the first finds the leaf Identity and takes it, the others find none. */
+		struct p2m_leaf *leaf = p2m_take_leaf(mem, p2m_chunk(page));
 
-		/* Pages of one chunk: the first finds the leaf Identity and drops it, the others find none. */
-		if (!p2m_drop_leaf(mem, p2m_chunk(page)))
+		if (!leaf)
 			continue;
 		mem->config.port->map_release(mem->config.port_context, page);
-		released = true;
+		mem->released[released++] = leaf;
 	}
 	if (released)
 		flush(mem);
+	while (released)
+		free_leaf(mem, mem->released[--released]);
 }
 
 uint64_t mem_bring_home(struct mem *mem, uint32_t batch, struct mem_moved *moved)

@@ -29,8 +29,11 @@ bool p2m_add_leaf(struct mem *mem, uint64_t chunk) MUST_CHECK;
 /* Sets P2M(page) and keeps count of the displaced. The page's chunk has a leaf. */
 void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access);
 
-/* Frees the chunk's leaf where every entry of it says Identity and MEM_ACCESS_ALL. True when a leaf was freed. */
-bool p2m_drop_leaf(struct mem *mem, uint64_t chunk);
+/*
+ * Takes the chunk's leaf out of the map where every entry of it says Identity and MEM_ACCESS_ALL. Returns it, or NULL. The
+ * caller frees it behind a flush: a CPU in an exit may be reading it without the lock (fetching an instruction).
+ */
+struct p2m_leaf *p2m_take_leaf(struct mem *mem, uint64_t chunk);
 
 /* True when every entry says Identity and MEM_ACCESS_ALL: the leaf says no more than its absence would. */
 bool p2m_leaf_is_identity(const struct p2m_leaf *leaf, uint64_t chunk);

@@ -30,6 +30,8 @@ static void enable(struct cpu *cpu)
 {
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, cpu->control_block + PAGE_SIZE);
+	/* From here on only the guest runs with GIF set: a kick's NMI waits for VMRUN and makes it exit. */
+	__asm__ volatile("clgi" : : : "memory");
 }
 
 static bool guest_is_paging(const struct cpu *cpu)

@@ -4,6 +4,7 @@
  * exit by MSR access, CR3 load or nested page fault (AMD APM vol. 2, 15.7.1 and 15.8.4 make both optional). Knows the few forms
  * that reach Scrim, not x86; a general decoder would be larger than all of Scrim.
  */
+#include "hw/apic.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
 #include "xlat/guest_walk.h"
@@ -161,13 +162,13 @@ static bool combine(uint8_t operation, uint32_t old, uint32_t operand, uint32_t 
 	}
 }
 
-bool svm_insn_store(struct cpu *cpu, uint32_t old, uint32_t *value, uint64_t *next_rip)
+bool svm_insn_store(struct cpu *cpu, uint32_t apic_reg, uint32_t *value, uint64_t *next_rip)
 {
 	struct svm_insn insn;
 
-	if (!svm_insn_fetch(cpu, &insn) || insn.operand16 || insn.opcode + 6 > insn.count)
+	if (!svm_insn_fetch(cpu, &insn) || insn.operand16)
 		return false;
-	const uint8_t *op = insn.bytes + insn.opcode;
+	const uint8_t *op = insn.bytes + insn.opcode; /* what could not be fetched is zero, and found out below */
 	uint32_t reg = (op[1] >> 3 & 7u) | (insn.rex & 4u) << 1;
 	uint32_t tail = modrm_bytes(op + 1), length = 1 + tail, immediate = 0;
 	bool known = true;
@@ -187,22 +188,22 @@ bool svm_insn_store(struct cpu *cpu, uint32_t old, uint32_t *value, uint64_t *ne
 		break;
 	case 0x87: /* XCHG r/m32, r32 */
 		*value = (uint32_t)read_register(cpu, reg);
-		write_register32(cpu, reg, old);
+		write_register32(cpu, reg, apic_read(apic_reg));
 		break;
 	case 0x01: case 0x09: case 0x21: case 0x29: case 0x31: /* ADD, OR, AND, SUB, XOR r/m32, r32 */
-		known = combine(*op >> 3, old, (uint32_t)read_register(cpu, reg), value);
+		known = combine(*op >> 3, apic_read(apic_reg), (uint32_t)read_register(cpu, reg), value);
 		break;
 	case 0x81: /* the same with imm32; flags are not set: nobody looks at them after a store to the APIC */
-		known = combine(op[1] >> 3 & 7, old, immediate, value);
+		known = combine(op[1] >> 3 & 7, apic_read(apic_reg), immediate, value);
 		length += 4;
 		break;
 	case 0x83: /* with imm8, sign-extended */
-		known = combine(op[1] >> 3 & 7, old, (uint32_t)(int32_t)(int8_t)immediate, value);
+		known = combine(op[1] >> 3 & 7, apic_read(apic_reg), (uint32_t)(int32_t)(int8_t)immediate, value);
 		length += 1;
 		break;
 	default:
 		return false;
 	}
 	*next_rip = svm_vmcb(cpu)->rip + insn.opcode + length;
-	return known;
+	return known && insn.opcode + length <= insn.count;
 }

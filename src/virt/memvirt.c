@@ -137,9 +137,10 @@ err_t memvirt_event(enum memvirt_event event)
 	machine.state = transition.next;
 	if (transition.action == MEMVIRT_BUILD_MAP || transition.action == MEMVIRT_NEW_EPOCH)
 		switch_absent_cpus();
-	if (transition.action == MEMVIRT_UNLOCK_MAP || transition.action == MEMVIRT_DROP_MAP)
+	if (event == MEMVIRT_ALL_SWITCHED)
 		machine.count.switches++;
-	guard_trap_apic(); /* rights only grow here, but for NATIVE, where nobody is left to hold them */
+	/* Unflushed also where rights shrink (CEASING): a CPU that keeps the larger right just leaves the map at its visit. */
+	guard_trap_apic();
 	return SCRIM_OK;
 }
 
@@ -191,7 +192,7 @@ enum scrim_violation memvirt_check(uint64_t *where)
 static bool anybody_translates(void)
 {
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		if (machine.cpu[i].started && machine.cpu[i].translating)
+		if (machine.cpu[i].translating)
 			return true;
 	return false;
 }

@@ -173,6 +173,8 @@ static uint64_t *find_entry(const struct xlat *xlat, uint64_t address, uint32_t 
 {
 	uint64_t *table = table_at(xlat, xlat->root);
 
+	if (address >> BITS_MAX)
+		return NULL;
 	for (*level = NPT_LEVELS;; --*level) {
 		uint64_t *entry = &table[npt_index(address, *level)];
 		if (!is_table(*entry, *level))
