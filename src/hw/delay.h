@@ -5,8 +5,9 @@
 #include "base/types.h"
 
 /*
- * Measures the TSC over 10 ms of PIT channel 2, which it leaves stopped and silent. Returns ticks a second, 0 where
- * there is no PIT that counts. */
+ * Measures the TSC over 10 ms of PIT channel 2, which it leaves stopped and silent. Returns ticks a second, 0 where there is no
+ * PIT that counts.
+ */
 uint64_t delay_calibrate(void);
 
 /* After delay_calibrate(). */

@@ -50,16 +50,6 @@ void svm_on_debug(struct cpu *cpu);
 void svm_on_step_fault(struct cpu *cpu);
 
 /* svm_insn.c: the OS's instruction at rip. */
-struct svm_insn {
-	uint8_t bytes[15];
-	uint32_t count;   /* that could be read */
-	uint32_t opcode;  /* offset of the opcode's first byte, behind the prefixes */
-	uint8_t rex;
-	bool is_64bit, operand16;
-};
-
-/* False: not readable. */
-bool svm_insn_fetch(const struct cpu *cpu, struct svm_insn *insn);
 /* rip behind a two-byte instruction without operands (0F xx), any prefixes before it. */
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu);
 /* MOV CR3, reg: the value and the next rip. */

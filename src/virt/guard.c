@@ -36,8 +36,8 @@ void guard_apply(struct cpu *self)
 
 void guard_trap_apic(void)
 {
-	/* On the way to NATIVE and in it the entry is read-only also without a guard: CPUs still behind it are to leave. */
-	bool trap = machine.guard || machine.state == SCRIM_NATIVE || machine.state == SCRIM_CEASING;
+	/* In NATIVE the entry stays read-only also without a guard: it makes the CPUs that are still behind it leave. */
+	bool trap = machine.guard || machine.state == SCRIM_NATIVE;
 
 	if (machine.xlat.root)
 		machine.xlat.ops->set(&machine.xlat, APIC_GFN, gfn_home(APIC_GFN), trap ? MEM_ACCESS_READ : MEM_ACCESS_ALL);

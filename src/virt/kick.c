@@ -18,7 +18,7 @@
 #include "virt/guard.h"
 #include "virt/vendor.h"
 
-#define RESEND_MS 200u
+#define RESEND_MS 2000u
 #define GIVE_UP_MS 10000u
 
 static void send(struct cpu *target)
@@ -38,9 +38,10 @@ static void ask(struct cpu *target, enum kick_request request)
 }
 
 /*
- * A CPU that is slow to answer is asked again: one NMI too many does no harm, going on without its answer might. For a flush
- * there is no end of waiting, since it may hold a translation that lets it write where it must not any more. A guard can be
- * begun without a CPU that is outside Scrim already.
+ * A CPU that is very slow to answer is asked again: going on without its answer might do harm, an NMI too many hardly (it
+ * merges with the first, or is taken for the OS's if the CPU takes the first at this very moment). For a flush there is no
+ * end of waiting: the CPU may hold a translation that lets it write where it must not any more. A guard can be begun
+ * without a CPU that is outside Scrim already.
  */
 static void wait_for(struct cpu *self, struct cpu *target, enum kick_request request)
 {

@@ -139,7 +139,7 @@ err_t memvirt_event(enum memvirt_event event)
 		switch_absent_cpus();
 	if (event == MEMVIRT_ALL_SWITCHED)
 		machine.count.switches++;
-	/* Unflushed also where rights shrink (CEASING): a CPU that keeps the larger right just leaves the map at its visit. */
+	/* Unflushed also where rights shrink (NATIVE): a CPU that keeps the larger right is one that a visit has yet to settle. */
 	guard_trap_apic();
 	return SCRIM_OK;
 }
