@@ -180,7 +180,7 @@ void request_serve(struct cpu *self, struct request *request)
 	}
 	machine_lock(self);
 	err_t err = serve[op](self, request);
-	if (changes_something(op))
+	if (err == SCRIM_OK && changes_something(op))
 		operation_account(self->exit_start_tsc);
 	machine_unlock();
 	if (err == SCRIM_OK)
