@@ -19,7 +19,11 @@ FIRST_MOVED = 1 << 20
 KNOWN_LINES = re.compile(
     r"smpboot: (CPU \d is now offline|Booting Node 0 Processor \d APIC 0x\d)$"
     r"|x86: Booting SMP configuration:$"
-    r"|process \d+ \(.*\) no longer affine to cpu\d$"
+    r"|process \d+ \(.*\) no longer affine to cpu\d$|select_fallback_rq: \d+ callbacks suppressed$"
+    r"|SMP alternatives: switching to SMP code$"
+    # An IPI for all CPUs came while this one was starting: on the bare machine too, at 27 of 300 starts under load.
+    r"|APIC: Stale IRR: 10000000(,0{8}){7} ISR: 0{8}(,0{8}){7}$"
+    r"|calibrate_delay_direct\(\) |Probably due to long platform interrupts"
     r"|clocksource: |hrtimer: interrupt took|perf: interrupt took|Marking TSC unstable"
 )
 
@@ -51,6 +55,7 @@ def check_settled(machine, state, offline=(), absent="parked"):
     wanted = [absent if cpu in offline else mode for cpu in range(machine.cpus)]
     status = wait_modes(machine, shown, wanted)
     check_equal(status["cpus_in_os"], machine.cpus - len(offline), "CPUs in the OS")
+    check_equal(status["counters"]["cpus_lost"], 0, "CPUs lost")
     check_equal(status["cpus_translating"], machine.cpus - len(offline) if shown != "native" else 0, "CPUs that translate")
     check_present(machine, [cpu for cpu in range(machine.cpus) if cpu not in offline])
     return status
@@ -64,7 +69,6 @@ def check_present(machine, online):
         check(len(answer) == 3 and answer[0] == "0" and int(answer[2], 16) == int(cpu),
               f"CPU {cpu} is outside Scrim, or is taken for another: its request was answered by {answer}")
     check_equal(len(output.splitlines()), len(online), "CPUs that asked")
-    check_equal(machine.status()["counters"]["cpus_lost"], 0, "CPUs lost")
 
 
 def switch_there_and_back(machine, state):

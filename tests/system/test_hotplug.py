@@ -168,8 +168,8 @@ def hotplug_half_way(t):
         load, log = cpus.Load(machine), cpus.Log(machine)
         done = 0
         for _ in range(t.pick(short=1, long=10)):
-            for case in HALF_WAY:
-                for online_before_end in (False, True):
+            for number, case in enumerate(HALF_WAY):
+                for online_before_end in t.pick(short=(number % 2 == 0,), long=(False, True)):
                     half_way(machine, *case, online_before_end)
                     log.check_quiet()
                     load.check_running()
@@ -189,7 +189,7 @@ def hotplug_all(t):
             if state == "virtualized":
                 machine.must("scrimctl virtualize")
                 cpus.displace(machine, 3)
-            for together in ((1, 2), (1, 2, 3)):
+            for together in t.pick(short=((1, 2), (1, 2, 3)), long=((1, 2), (1, 3), (2, 3), (1, 2, 3)) * 5):
                 for on in (0, 1):
                     machine.must("\n".join(f"echo {on} >/sys/devices/system/cpu/cpu{cpu}/online & p{cpu}=$!" for cpu in together)
                                  + "\n" + "\n".join(f"wait $p{cpu} || exit" for cpu in together))
@@ -199,6 +199,7 @@ def hotplug_all(t):
                     cpus.check_settled(machine, state, offline)
         load.stop()
         log.check_quiet()
+    print("figure: two CPUs at once, and all but the first, offline and online in states native and virtualized")
 
 
 @test("hotplug-from-boot", cost=20)
@@ -232,3 +233,4 @@ def hotplug_from_boot(t):
         cpus.displace(machine, 4)
         cpus.check_settled(machine, "virtualized", {2, 3}, absent="waiting")
         machine.must("scrimctl devirtualize")
+    print("figure: maxcpus=1: guarded until the other CPUs are brought online by hand; nr_cpus=2: guarded for good")
