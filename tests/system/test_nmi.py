@@ -24,7 +24,7 @@ QUIET_CONSOLE = "dmesg -n 1; echo 1 >/proc/sys/kernel/sysrq; echo 0 >/proc/sys/k
 SAID_OF_NMIS = re.compile(
     r"^(Uhhuh\. NMI received for unknown reason|Dazed and confused|Do you have a strange power saving mode|sysrq: Show backtrace"
     r"|Sending NMI from CPU|NMI backtrace for cpu|INFO: NMI handler .* took too long|perf: interrupt took)"
-    r"|^(Call Trace:|CPU: |Hardware name: |RIP: |Code: |RSP: |RAX: |RDX: |RBP: |R10: |R13: |FS: |CS: |CR2: |DR[03]: |PKRU: | )"
+    r"|^(Call Trace:|CPU: |Hardware name: |Workqueue: |Stopper: |RIP: |Code: |RSP: |RAX: |RDX: |RBP: |R10: |R13: |FS: |CS: |CR2: |DR[03]: |PKRU: | )"
 )
 CPU_STAT_BYTES = 64  # irq_cpustat_t: a few counters, one of them of NMIs
 
