@@ -180,6 +180,27 @@ def move_under_load(t):
     print(f"figure: {load.figures()}")
 
 
+@test("move-under-writes", cost=20, weight=2)
+def move_under_writes(t):
+    """Pages move and come home under CPUs that never stop writing to them: no write is lost, so no TLB was left as it was."""
+    with t.machine(cpus=4, memory="512M", options="dma-free=all") as machine:
+        machine.wait_ready()
+        boot = machine.status()
+        with quiet_log(machine):
+            machine.must("scrimctl virtualize")
+            for seed in range(t.pick(1, 20)):
+                status, output = machine.run(f"hammer --seconds {t.pick(8, 60)} --seed {seed}", timeout=900)
+                check_equal(status, 0, f"exit status of hammer ({output})")
+                report = json.loads(output)
+                check(min(report["moves"], report["came_home"], report["fewest_passes"]) > 100, f"hammer did little: {report}")
+            status = machine.status()
+            machine.must("scrimctl devirtualize")
+        check_equal(status["counters"]["cpus_lost"], 0, "CPUs lost")
+        check_home(machine, boot)
+    print(f"figure: {report['moves']} moves and {report['came_home']} pages home in {report['steps']} steps under {report['threads']} CPUs "
+          f"that wrote to them without a pause: {report['verified']} writes verified, 0 wrong; {status['counters']['kicks']} kicks")
+
+
 # --- refused ----------------------------------------------------------------------------------------------------------
 
 
