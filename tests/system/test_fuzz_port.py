@@ -43,20 +43,20 @@ def fuzz_in_state(machine, state, count, seed):
     return reports
 
 
-@test("fuzz-port", cost=25, weight=2)
+@test("fuzz-port", cost=20, weight=2)
 def fuzz_port(t):
     """Under load, in every state in which a tool may meet the machine."""
     total = 0
     with t.machine(cpus=4, memory="512M", options="dma-free=all") as machine:
         machine.wait_ready()
         with quiet_log(machine), under_load(machine, mib=16, stress=None, threads=2) as load:
-            total += fuzz_in_state(machine, "native", t.pick(40_000, 1_000_000), 1)[0]["requests"]
+            total += fuzz_in_state(machine, "native", t.pick(25_000, 1_000_000), 1)[0]["requests"]
             machine.must("scrimctl virtualize && scrimctl move " + " ".join(map(hex, DISPLACED)))
-            total += fuzz_in_state(machine, "virtualized", t.pick(40_000, 1_000_000), 2)[0]["requests"]
+            total += fuzz_in_state(machine, "virtualized", t.pick(25_000, 1_000_000), 2)[0]["requests"]
             machine.must("scrimctl devirtualize && switcher --half-done 2")
-            total += fuzz_in_state(machine, "commencing", t.pick(10_000, 500_000), 3)[0]["requests"]
+            total += fuzz_in_state(machine, "commencing", t.pick(5_000, 500_000), 3)[0]["requests"]
             machine.must("scrimctl virtualize && switcher --half-done 2")
-            total += fuzz_in_state(machine, "ceasing", t.pick(10_000, 500_000), 4)[0]["requests"]
+            total += fuzz_in_state(machine, "ceasing", t.pick(5_000, 500_000), 4)[0]["requests"]
             machine.must("scrimctl devirtualize && scrimctl check")
         check_equal(machine.status()["state"], "native", "state at the end")
         check_equal(machine.status()["pages"]["displaced"], 0, "displaced pages at the end")

@@ -169,7 +169,7 @@ def nmi_bare(t):
     on_bare_machine(t, t.pick(60, 1000))
 
 
-@test("nmi-through-switches", cost=30, weight=2)
+@test("nmi-through-switches", cost=25, weight=2)
 def nmi_through_switches(t):
     """NMIs all through the switches; in `make soak` until 1,000 switches are made."""
     with nmi_machine(t) as machine:
@@ -177,14 +177,14 @@ def nmi_through_switches(t):
         passed_before = passed(machine)
         kicks = machine.status()["counters"]["kicks"]
         with quiet_log(machine, SAID_OF_NMIS), under_load(machine, mib=16) as load:
-            send_some(machine, sender, t.pick(25, 100))  # in NATIVE, no switch
+            send_some(machine, sender, t.pick(15, 100))  # in NATIVE, no switch
             job = start_switcher(machine, t.pick(None, 1000))
-            end = time.monotonic() + t.pick(10, 24 * 3600)
+            end = time.monotonic() + t.pick(6, 24 * 3600)
             while job.poll() is None and time.monotonic() < end:
-                send_some(machine, sender, t.pick(25, 100))
+                send_some(machine, sender, t.pick(15, 100))
             report = end_switcher(machine, job)
             machine.must("scrimctl virtualize")
-            send_some(machine, sender, t.pick(25, 100))  # in VIRTUALIZED, no switch
+            send_some(machine, sender, t.pick(15, 100))  # in VIRTUALIZED, no switch
             machine.must("scrimctl devirtualize && scrimctl check")
         sender.check_all()
         given = [now - then for now, then in zip(passed(machine), passed_before)]

@@ -217,7 +217,7 @@ def run_kill_loop(machine, delays, visits):
 def switch_killed_tool(t):
     """SIGKILL at random moments, and after every possible number of visits: the next command resumes or undoes."""
     rng = random.Random(1)
-    delays = [rng.randrange(500, 60000) for _ in range(t.pick(16, 500))]
+    delays = [rng.randrange(500, 60000) for _ in range(t.pick(12, 500))]
     visits = list(range(4)) * t.pick(1, 25)
     with t.machine(cpus=4, memory="512M", options="dma-free=all reserve=16M") as machine:
         machine.wait_ready()
