@@ -23,7 +23,7 @@
 
 #include <stdint.h>
 
-#define SCRIM_ABI_VERSION 1u
+#define SCRIM_ABI_VERSION 2u
 
 /*
  * ISA range, decoded by no known device; below 0x400 so that no PCI bridge forwards it; aligned, so that one bus cycle carries
@@ -83,8 +83,9 @@ enum scrim_op {
 	 */
 	SCRIM_OP_RANGE,
 	/*
-	 * VIRTUALIZE: NATIVE or GUARDED -> COMMENCING. In COMMENCING it does nothing (a killed tool's work is resumed).
-	 * No CPU switches by this call alone. SCRIM_ESTATE elsewhere.
+	 * VIRTUALIZE(portions): NATIVE or GUARDED -> COMMENCING. Argument 0: 0 = all RAM is managed, 1 = nothing is until MANAGE
+	 * says so. In COMMENCING a killed tool's work is resumed: 0 makes all RAM managed, 1 changes nothing. No CPU
+	 * switches by this call alone. SCRIM_ESTATE elsewhere.
 	 */
 	SCRIM_OP_VIRTUALIZE,
 	/*
@@ -99,13 +100,17 @@ enum scrim_op {
 	 */
 	SCRIM_OP_ABORT,
 	/*
-	 * DEVIRTUALIZE: VIRTUALIZED -> REMAPPING where pages are displaced, -> CEASING where none is. In REMAPPING and
-	 * CEASING it does nothing. SCRIM_ESTATE elsewhere.
+	 * DEVIRTUALIZE(start | enum scrim_remap, end): VIRTUALIZED -> REMAPPING where pages are displaced or shared, -> CEASING where
+	 * none is. end = 0: all that is managed. Else the managed portion [start, end) alone, page-aligned: after the
+	 * last step its pages are locked to Identity, and the state is VIRTUALIZED again while another portion is managed.
+	 * In REMAPPING and CEASING it does nothing: what was begun goes on as it was begun. SCRIM_ESTATE elsewhere. SCRIM_EALIGN,
+	 * SCRIM_EINVAL: no such remap, or [start, end) is not all managed. SCRIM_ENOFRAME: not one free frame to begin with;
+	 * nothing has changed.
 	 */
 	SCRIM_OP_DEVIRTUALIZE,
 	/*
-	 * STEP(pages): in REMAPPING, brings at most that many pages home (1 to SCRIM_BATCH_MAX). result 0 = pages still
-	 * displaced; at 0 the state is CEASING.
+	 * STEP(pages): in REMAPPING, brings at most that many pages home (1 to SCRIM_BATCH_MAX). Any number of CPUs may do so at
+	 * once. result 0 = pages still displaced in all, result 1 = enum scrim_state now: REMAPPING until the last step.
 	 */
 	SCRIM_OP_STEP,
 	/* MOVE(physical address): VIRTUALIZED only. The page goes to a free frame; result 0 = its new machine address. */
@@ -114,10 +119,60 @@ enum scrim_op {
 	SCRIM_OP_CHECK,
 	/* TRANSLATE(physical address): result 0 = machine address, result 1 = 1 if the page is displaced. */
 	SCRIM_OP_TRANSLATE,
+	/*
+	 * PAUSED: in REMAPPING, all CPUs meet in Scrim, bring every page of the homecoming home together, and leave: the OS stands still
+	 * meanwhile, INFO(PAUSE_US) says about how long. Results as STEP's. SCRIM_ECPU: a CPU did not come, nothing has moved.
+	 */
+	SCRIM_OP_PAUSED,
+	/* REVERSE(enum scrim_reverse): how occupants of frames are found from now on. VIRTUALIZED only. SCRIM_ENOTABLE: as before. */
+	SCRIM_OP_REVERSE,
+	/*
+	 * MANAGE(start, end): these pages may be displaced from now on, COMMENCING and VIRTUALIZED only. SCRIM_EALIGN, SCRIM_ENOTRAM (not all of
+	 * it is the OS's RAM), SCRIM_EINVAL (empty, or more ranges than Scrim can keep apart).
+	 */
+	SCRIM_OP_MANAGE,
+	/*
+	 * AIM(start, end): what the next SCATTER or SHARE is about, page-aligned; pages in it that may not be displaced are passed over.
+	 * VIRTUALIZED only. Ends a SCATTER or SHARE that was not finished, which needs no undoing.
+	 */
+	SCRIM_OP_AIM,
+	/*
+	 * SCATTER(seed, fraction): begins to permute pages of the range at random, `fraction` of SCRIM_FRACTION_ALL of them (1 to
+	 * SCRIM_FRACTION_ALL). SCATTER_STEP(pages): moves at most that many (2 to SCRIM_BATCH_MAX). result 0 = pages of the range
+	 * still to be looked at, 0 when it is done; result 1 = pages moved since SCATTER. VIRTUALIZED only; SCRIM_EINVAL without an AIM, or
+	 * a SCATTER before. SCRIM_ENOFRAME, SCRIM_ENOTABLE: the map is as it was before this step.
+	 */
+	SCRIM_OP_SCATTER,
+	SCRIM_OP_SCATTER_STEP,
+	/*
+	 * SHARE: begins to look for equal pages in the range. SHARE_STEP(pages): looks at so many (1 to SCRIM_BATCH_MAX). result 0 = pages
+	 * still to be looked at, 0 when it is done; result 1 = pages that have come to share since SHARE. States and errors as above.
+	 */
+	SCRIM_OP_SHARE,
+	SCRIM_OP_SHARE_STEP,
+	/*
+	 * LEND(start, end): RAM that the OS has put offline and does not touch: its frames may hold displaced pages. UNLEND gives
+	 * them back. NATIVE (GUARDED) and VIRTUALIZED. SCRIM_EALIGN, SCRIM_ENOTRAM; SCRIM_EDISPLACED: a page there is displaced,
+	 * shared or lent already, or (UNLEND) a frame there holds a page; SCRIM_ENOFRAME: (UNLEND) they are needed to bring all home.
+	 */
+	SCRIM_OP_LEND,
+	SCRIM_OP_UNLEND,
 	SCRIM_OP_COUNT
 };
 
 #define SCRIM_BATCH_MAX 256u
+#define SCRIM_FRACTION_ALL 65536u
+
+/* How pages come home: straight, and a page that opens a cycle by way of a free frame; or every occupant of a home by such a way first. */
+enum scrim_remap { SCRIM_REMAP_DIRECT = 0, SCRIM_REMAP_INDIRECT, SCRIM_REMAP_COUNT };
+
+/* How Scrim knows who occupies a frame and which frames are free. */
+enum scrim_reverse {
+	SCRIM_REVERSE_SEARCH = 0,   /* nothing is stored: the map is searched */
+	SCRIM_REVERSE_REFCOUNT,     /* a count per frame */
+	SCRIM_REVERSE_BACKMAP,      /* a list of pages per frame, a list of free frames */
+	SCRIM_REVERSE_COUNT
+};
 
 enum scrim_info {
 	SCRIM_INFO_STATE = 0,       /* enum scrim_state */
@@ -129,8 +184,10 @@ enum scrim_info {
 	SCRIM_INFO_PAGES_RAM,       /* 4 KiB pages of the OS's RAM */
 	SCRIM_INFO_PAGES_MANAGED,   /* pages that may be displaced (0 but in VIRTUALIZED and REMAPPING) */
 	SCRIM_INFO_PAGES_DISPLACED,
-	SCRIM_INFO_PAGES_SHARED,
+	SCRIM_INFO_PAGES_SHARED,    /* pages that read a frame together with others, or did and have not been written since */
 	SCRIM_INFO_FRAMES_FREE,
+	SCRIM_INFO_FRAMES_SAVED,    /* pages less the frames that they occupy: what giving up all sharing needs */
+	SCRIM_INFO_FRAMES_LENT,
 	SCRIM_INFO_FRAMES_RETIRED,
 	SCRIM_INFO_IMAGE_BYTES,     /* Scrim's code and data */
 	SCRIM_INFO_VMM_BYTES,       /* all that is reserved, boot reserve of free frames included */
@@ -149,6 +206,8 @@ enum scrim_info {
 	SCRIM_INFO_TSC_HZ,          /* TSC ticks a second as measured at boot, 0 if unknown */
 	SCRIM_INFO_DMA_FREE,        /* 1 if anything may be displaced at all */
 	SCRIM_INFO_CPUS_LOST,       /* CPUs that did not answer a kick: outside Scrim */
+	SCRIM_INFO_REVERSE,         /* enum scrim_reverse */
+	SCRIM_INFO_PAUSE_US,        /* estimate: how long PAUSED would keep the OS standing, for all that is displaced */
 	SCRIM_INFO_COUNT
 };
 
@@ -184,6 +243,7 @@ enum scrim_exit {
 	SCRIM_EXIT_MAP,             /* nested page fault on a page of the map */
 	SCRIM_EXIT_SVM_INSN,        /* VMRUN and the like by the OS */
 	SCRIM_EXIT_DEBUG,           /* the one step after an NMI that waited for an IRET */
+	SCRIM_EXIT_CMOS,            /* the CMOS's data port: written before a CPU is started */
 	SCRIM_EXIT_INIT,
 	SCRIM_EXIT_SHUTDOWN,
 	SCRIM_EXIT_OTHER,
@@ -191,8 +251,8 @@ enum scrim_exit {
 };
 
 #define SCRIM_EXIT_NAMES                                                                                               \
-	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
-	  "shutdown", "other" }
+	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "cmos",         \
+	  "init", "shutdown", "other" }
 
 enum scrim_vendor { SCRIM_VENDOR_AMD = 0, SCRIM_VENDOR_INTEL };
 enum scrim_backend { SCRIM_BACKEND_NATIVE = 0, SCRIM_BACKEND_NESTED, SCRIM_BACKEND_SHADOW, SCRIM_BACKEND_VTLB };
@@ -202,6 +262,9 @@ enum scrim_range {
 	SCRIM_RANGE_OWN,            /* Scrim's own memory */
 	SCRIM_RANGE_DMA_FREE,       /* where pages may be displaced without an IOMMU */
 	SCRIM_RANGE_FRAMES,         /* boot reserve of free frames (part of SCRIM_RANGE_OWN) */
+	SCRIM_RANGE_MANAGED,        /* portions of RAM that are managed; none in NATIVE */
+	SCRIM_RANGE_REMAPPING,      /* the range that is coming home; none but in REMAPPING */
+	SCRIM_RANGE_LENT,           /* RAM lent by the OS */
 	SCRIM_RANGE_COUNT
 };
 
