@@ -169,7 +169,7 @@ static void measure_demand(void)
 	boot.demand.fixed_bytes += align_up(cpus * sizeof(struct cpu), PAGE_SIZE) +
 				   cpus * (startup_cpu_bytes() + SVM_CPU_BYTES) + SVM_SHARED_BYTES;
 	boot.demand.fixed_bytes +=
-		align_up(mem_storage_bytes(boot.ram_end, own_reserve_frames(boot.options.reserve_bytes)), PAGE_SIZE);
+		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE);
 	boot.demand.fixed_tables = identity_tables();
 	boot.demand.reserve_bytes = boot.options.reserve_bytes;
 }
@@ -291,7 +291,7 @@ static void make_memory(void)
 	struct mem_config config = {
 		.ram = &machine.os_ram, .dma_free = &machine.dma_free, .reserve_first = mfn_of_address(own_frames_start()),
 		.reserve_frames = own_reserve_frames(boot.demand.reserve_bytes),
-		.storage = own_alloc(mem_storage_bytes(boot.ram_end, own_reserve_frames(boot.demand.reserve_bytes)))
+		.storage = own_alloc(mem_storage_bytes(boot.ram_end, boot.ram_end))
 	};
 
 	machine.xlat.address_bits = boot.address_bits;

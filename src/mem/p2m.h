@@ -14,11 +14,44 @@ struct p2m_leaf {
 
 _Static_assert(sizeof(struct p2m_leaf) == PAGE_SIZE, "a leaf is one page of table_alloc");
 
+/* A chunk. NULL: all Identity. */
+struct p2m_slot {
+	struct p2m_leaf *leaf;
+	uint32_t changed;   /* entries that say other than Identity and MEM_ACCESS_ALL */
+	uint32_t displaced; /* of these, entries that say other than Identity */
+};
+
 static inline uint64_t p2m_chunk(gfn_t page) { return page.n >> P2M_CHUNK_SHIFT; }
 static inline uint32_t p2m_index(gfn_t page) { return (uint32_t)(page.n & (P2M_CHUNK_PAGES - 1)); }
 static inline gfn_t p2m_page(uint64_t chunk, uint32_t index) { return gfn((chunk << P2M_CHUNK_SHIFT) + index); }
 static inline mfn_t p2m_entry_frame(uint64_t entry) { return mfn_of_address(entry); }
 static inline enum mem_access p2m_entry_access(uint64_t entry) { return (enum mem_access)(entry & 3u); }
+
+static inline uint64_t p2m_make_entry(mfn_t frame, enum mem_access access)
+{
+	return mfn_address(frame) | (uint64_t)access;
+}
+
+/* The entry of any page, as a leaf would have it. */
+static inline uint64_t p2m_entry(const struct mem *mem, gfn_t page)
+{
+	uint64_t chunk = p2m_chunk(page);
+
+	if (chunk >= mem->chunk_count || !mem->root[chunk].leaf)
+		return p2m_make_entry(gfn_home(page), MEM_ACCESS_ALL);
+	return mem->root[chunk].leaf->entry[p2m_index(page)];
+}
+
+static inline bool p2m_is_displaced(uint64_t entry, gfn_t page)
+{
+	return !mfn_is_home(page, p2m_entry_frame(entry));
+}
+
+/* Displaced, and not in the hands of a batch. */
+static inline bool p2m_is_at_rest(uint64_t entry, gfn_t page)
+{
+	return p2m_is_displaced(entry, page) && p2m_entry_access(entry) != MEM_ACCESS_NONE;
+}
 
 /* P2M(page) for any page number. */
 mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access);
@@ -26,11 +59,8 @@ mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access);
 /* Makes sure that the chunk has a leaf; the map's meaning does not change. False: no memory, nothing changed. */
 bool p2m_add_leaf(struct mem *mem, uint64_t chunk) MUST_CHECK;
 
-/* Sets P2M(page) and keeps count of the displaced. The page's chunk has a leaf. */
+/* Sets P2M(page) and keeps every count over entries. The page's chunk has a leaf. */
 void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access);
 
 /* Frees the chunk's leaf where every entry of it says Identity and MEM_ACCESS_ALL. True when a leaf was freed. */
 bool p2m_drop_leaf(struct mem *mem, uint64_t chunk);
-
-/* True when every entry says Identity and MEM_ACCESS_ALL: the leaf says no more than its absence would. */
-bool p2m_leaf_is_identity(const struct p2m_leaf *leaf, uint64_t chunk);

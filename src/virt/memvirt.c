@@ -59,11 +59,31 @@ static void flush(void *context)
 	kick_others(engine_cpu, KICK_FLUSH);
 }
 
-static void copy(void *context, mfn_t to, mfn_t from)
+/* Scrim's own tables map all of the machine's RAM one to one. */
+static void *frame_at(mfn_t frame) { return (void *)(uintptr_t)mfn_address(frame); }
+
+static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	(void)context;
-	/* Scrim's own tables map all of the machine's RAM one to one. */
-	memcpy((void *)(uintptr_t)mfn_address(to), (const void *)(uintptr_t)mfn_address(from), PAGE_SIZE);
+	memcpy((uint8_t *)frame_at(to) + offset, (const uint8_t *)frame_at(from) + offset, bytes);
+}
+
+/* FNV-1a over 64-bit words: only sorts pages into candidates, which are compared byte by byte. */
+static uint64_t hash(void *context, mfn_t frame)
+{
+	const uint64_t *word = frame_at(frame);
+	uint64_t value = 0xcbf29ce484222325ull;
+
+	(void)context;
+	for (uint32_t i = 0; i < PAGE_SIZE / sizeof(*word); i++)
+		value = (value ^ word[i]) * 0x100000001b3ull;
+	return value ^ value >> 32;
+}
+
+static bool equal(void *context, mfn_t a, mfn_t b)
+{
+	(void)context;
+	return memcmp(frame_at(a), frame_at(b), PAGE_SIZE) == 0;
 }
 
 static const struct mem_port_ops port_ops = {
@@ -75,6 +95,8 @@ static const struct mem_port_ops port_ops = {
 	.flush = flush,
 	.copy = copy,
 	.map_get = map_get,
+	.hash = hash,
+	.equal = equal,
 };
 
 static uint64_t machine_of(void *context, const void *page)
@@ -134,6 +156,8 @@ err_t memvirt_event(enum memvirt_event event)
 		memvirt_need_map();
 	if (transition.next == machine.state)
 		return SCRIM_OK;
+	if (machine.state == SCRIM_REMAPPING)
+		mem_remap_stop(&machine.mem);
 	machine.state = transition.next;
 	if (transition.action == MEMVIRT_BUILD_MAP || transition.action == MEMVIRT_NEW_EPOCH)
 		switch_absent_cpus();
@@ -173,6 +197,8 @@ err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame)
 uint64_t memvirt_step(struct cpu *self, uint32_t pages)
 {
 	engine_cpu = self;
+	if (!machine.mem.remap.active)
+		CHECK(mem_remap_start(&machine.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) == SCRIM_OK);
 	uint64_t left = mem_bring_home(&machine.mem, pages, &machine.last.moved);
 	if (!left)
 		CHECK(memvirt_event(MEMVIRT_ALL_HOME) == SCRIM_OK);

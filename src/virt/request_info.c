@@ -41,7 +41,7 @@ static uint64_t pages_managed(void)
 
 static uint64_t map_bytes(void)
 {
-	return (machine.xlat.table_count + machine.mem.leaf_count) << PAGE_SHIFT;
+	return (machine.xlat.table_count + machine.mem.leaf_count + machine.mem.reverse_leaf_count) << PAGE_SHIFT;
 }
 
 static uint64_t fixed_bytes(void)
@@ -83,7 +83,7 @@ static uint64_t info_of_memory(enum scrim_info item)
 	case SCRIM_INFO_PAGES_DISPLACED:
 		return machine.mem.displaced;
 	case SCRIM_INFO_FRAMES_FREE:
-		return machine.mem.reserve_free;
+		return machine.mem.free_frames;
 	case SCRIM_INFO_IMAGE_BYTES:
 		return machine.memory.image_bytes;
 	case SCRIM_INFO_VMM_BYTES:
@@ -92,7 +92,9 @@ static uint64_t info_of_memory(enum scrim_info item)
 		return fixed_bytes() + PAGE_SIZE; /* and the start-up page */
 	case SCRIM_INFO_MAP_BYTES:
 		return map_bytes();
-	default: /* PAGES_SHARED, FRAMES_RETIRED: this version neither shares nor retires */
+	case SCRIM_INFO_PAGES_SHARED:
+		return machine.mem.read_only;
+	default: /* FRAMES_RETIRED: this version does not retire */
 		return 0;
 	}
 }

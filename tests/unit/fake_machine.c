@@ -256,16 +256,17 @@ static void flush(void *context)
 	machine->flushes++;
 }
 
-static void copy(void *context, mfn_t to, mfn_t from)
+static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	struct fake_machine *machine = context;
+	uint32_t word_bytes = (uint32_t)PAGE_SIZE / FAKE_WORDS;
 
 	run_cpus(machine);
 	if (to.n == from.n || to.n >= FAKE_PAGES || from.n >= FAKE_PAGES) {
 		fault(machine, "a copy of a frame to itself, or outside the machine");
 		return;
 	}
-	for (uint32_t word = 0; word < FAKE_WORDS; word++) {
+	for (uint32_t word = offset / word_bytes; word < (offset + bytes) / word_bytes; word++) {
 		if (machine->holders[to.n] > 0 || is_cached(machine, to.n, FAKE_PAGES, false))
 			fault(machine, "a copy to a frame that a CPU can reach");
 		if (machine->holders[from.n] > 0 || is_cached(machine, from.n, FAKE_PAGES, true))
@@ -273,7 +274,7 @@ static void copy(void *context, mfn_t to, mfn_t from)
 		machine->frame[to.n][word] = machine->frame[from.n][word];
 		run_cpus(machine);
 	}
-	machine->copies++;
+	machine->copies += offset == 0;
 }
 
 static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
@@ -286,6 +287,20 @@ static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *ac
 	return entry.access != MEM_ACCESS_NONE;
 }
 
+static uint64_t hash(void *context, mfn_t frame)
+{
+	struct fake_machine *machine = context;
+
+	return machine->frame[frame.n][0] ^ machine->frame[frame.n][1] << 1;
+}
+
+static bool equal(void *context, mfn_t a, mfn_t b)
+{
+	struct fake_machine *machine = context;
+
+	return memcmp(machine->frame[a.n], machine->frame[b.n], sizeof(machine->frame[a.n])) == 0;
+}
+
 const struct mem_port_ops fake_machine_ops = {
 	.table_alloc = table_alloc,
 	.table_free = table_free,
@@ -295,6 +310,8 @@ const struct mem_port_ops fake_machine_ops = {
 	.flush = flush,
 	.copy = copy,
 	.map_get = map_get,
+	.hash = hash,
+	.equal = equal,
 };
 
 /* --- start, look, stop --- */
@@ -346,7 +363,7 @@ struct mem_config fake_machine_config(struct fake_machine *machine)
 		.dma_free = &machine->dma_free,
 		.reserve_first = mfn(FAKE_RESERVE_FIRST),
 		.reserve_frames = FAKE_RESERVE_FRAMES,
-		.storage = calloc(1, mem_storage_bytes(4900 * PAGE_SIZE, FAKE_RESERVE_FRAMES)),
+		.storage = calloc(1, mem_storage_bytes(4900 * PAGE_SIZE, (FAKE_RESERVE_FIRST + FAKE_RESERVE_FRAMES) * PAGE_SIZE)),
 	};
 }
 

@@ -23,7 +23,7 @@
 #define FAKE_CPUS           3u
 #define FAKE_TLB            6u
 #define FAKE_HOT            8u /* pages that the engine dealt with last; CPUs prefer them */
-#define FAKE_LEAVES         16u
+#define FAKE_LEAVES         32u /* of the map and of the reverse */
 
 /* A translation, in a table or in a TLB. */
 struct fake_entry {

@@ -55,7 +55,7 @@ static void test_sound_move(void **unused)
 	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	set(PAGE_A, FREE_FRAME, MEM_ACCESS_ALL);
 	fake_machine_verify(&machine);
 	assert_null(machine.fault);
@@ -73,14 +73,14 @@ static void test_set_unprepared(void **unused)
 static void test_copy_from_present(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy from a frame that a CPU can write");
 }
 
 static void test_copy_to_present(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME));
+	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
 	assert_found("a copy to a frame that a CPU can reach");
 }
 
@@ -91,7 +91,7 @@ static void test_copy_unflushed(void **unused)
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_ALL);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy from a frame that a CPU can write");
 }
 
@@ -103,18 +103,18 @@ static void test_copy_with_reader(void **unused)
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_READ);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_null(machine.fault);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_READ);
-	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME));
+	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
 	assert_found("a copy to a frame that a CPU can reach");
 }
 
 static void test_copy_to_itself(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(PAGE_A), mfn(PAGE_A));
+	port->copy(&machine, mfn(PAGE_A), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy of a frame to itself, or outside the machine");
 }
 
@@ -149,7 +149,7 @@ static void test_frame_reused_while_cached(void **unused)
 	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	cache(PAGE_B, FREE_FRAME, MEM_ACCESS_READ);
 	set(PAGE_A, FREE_FRAME, MEM_ACCESS_ALL);
 	assert_found("a frame is reused that a TLB still holds for another page");
