@@ -224,7 +224,7 @@ static const struct mutation mutations[] = {
 
 	{ MUTATION(hole_displaced, SCRIM_V5_NOT_RAM, HOLE) },
 	{ MUTATION(frame_below_reserve, SCRIM_V5_NOT_RAM, 600) },
-	{ MUTATION(frame_above_reserve, SCRIM_V5_NOT_RAM, 600) },
+	{ MUTATION(frame_above_reserve, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 2) },
 	{ MUTATION(frame_off_the_machine, SCRIM_V5_NOT_RAM, 600) },
 };
 

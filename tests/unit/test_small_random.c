@@ -19,7 +19,7 @@
 #include "mem/scatter.h"
 #include "mem/share.h"
 
-#define STEPS      1500000u
+#define STEPS      1000000u
 #define PAGES      8u
 #define OPERATIONS 13u
 
