@@ -25,8 +25,9 @@ struct mem_port_ops {
 	bool (*map_prepare)(void *context, gfn_t page);
 	/*
 	 * Writes one translation into the hardware's tables. Cannot fail after map_prepare, which holds until
-	 * map_release. Flushes nothing. The engine makes a page absent and flushes before it makes it present in another
-	 * frame; in one frame it may take the right to write away (and flush before it relies on that) and give it back.
+	 * map_release. Flushes nothing. The engine makes a page absent and flushes before it makes it present, so that a
+	 * back-end which splits a large entry here can break it in the one call and make it in the other. Only the right
+	 * to write is given back in place.
 	 */
 	void (*map_set)(void *context, gfn_t page, mfn_t frame, enum mem_access access);
 	/*

@@ -2,12 +2,13 @@
 /*
  * Owns the search for equal pages. A hash only makes candidates; what decides is a comparison while nobody can write:
  *
- *   both read-only, flush     nobody writes either from here on
+ *   both absent, flush        nobody reads or writes either from here on
  *   compare
- *   the one absent, flush     nobody reads its frame any more
- *   present in the other's    read-only; its own frame is free
+ *   equal                     both present, read-only, in the partner's frame; the other frame is free
+ *   not equal                 both as they were
  *
- * Pages that differ get their right back: rights that grow need no flush.
+ * Absent rather than read-only: one flush does for the comparison and for the frame that becomes free, and a back-end
+ * may split a large entry between absent and present, as for any move.
  */
 #include "mem/share.h"
 
@@ -31,10 +32,11 @@ static bool is_candidate(const struct mem *mem, gfn_t page)
 	return mem_may_displace(mem, page) && p2m_entry_access(p2m_entry(mem, page)) != MEM_ACCESS_NONE;
 }
 
-static bool is_pending(const struct mem_share *share, gfn_t page)
+/* Absent by this very step, waiting for others to share its frame. */
+static bool is_partner(const struct mem_share *share, gfn_t page)
 {
 	for (uint32_t i = 0; i < share->count; i++)
-		if (share->pair[i].page.n == page.n)
+		if (share->pair[i].partner.n == page.n)
 			return true;
 	return false;
 }
@@ -54,8 +56,9 @@ static bool find_partner(struct mem *mem, struct mem_share *share, gfn_t page, g
 			empty = slot;
 			break;
 		}
-		if (*slot >> 32 != hash >> 32 || partner->n == page.n || !is_candidate(mem, *partner) ||
-		    is_pending(share, *partner))
+		if (*slot >> 32 != hash >> 32 || partner->n == page.n)
+			continue;
+		if (!is_candidate(mem, *partner) && !is_partner(share, *partner))
 			continue;
 
 		mfn_t other = p2m_entry_frame(p2m_entry(mem, *partner));
@@ -79,23 +82,24 @@ static void add_pair(struct mem *mem, struct mem_share *share, gfn_t page, gfn_t
 {
 	uint64_t entry = p2m_entry(mem, partner);
 	struct share_pair *pair = &share->pair[share->count];
+	bool first = !is_partner(share, partner);
 
 	pair->page = page;
 	pair->partner = partner;
 	pair->from = p2m_entry_frame(p2m_entry(mem, page));
 	pair->to = p2m_entry_frame(entry);
-	pair->was_alone = p2m_entry_access(entry) == MEM_ACCESS_ALL;
+	pair->access = first ? p2m_entry_access(entry) : MEM_ACCESS_NONE;
 	pair->equal = false;
 	if (!prepare_pair(mem, page, partner, pair->to)) {
-		if (batch_tidy(mem, partner))
+		if (first && batch_tidy(mem, partner))
 			mem->config.port->flush(mem->config.port_context);
 		return;
 	}
 	if (!mfn_is_home(page, pair->to))
 		mem->reverse->hold(mem, pair->to);
-	batch_set(mem, page, pair->from, MEM_ACCESS_READ);
-	if (pair->was_alone)
-		batch_set(mem, partner, pair->to, MEM_ACCESS_READ);
+	batch_set(mem, page, pair->from, MEM_ACCESS_NONE);
+	if (first)
+		batch_set(mem, partner, pair->to, MEM_ACCESS_NONE);
 	share->count++;
 }
 
@@ -110,21 +114,6 @@ static void look_at(struct mem *mem, struct mem_share *share, gfn_t page)
 		add_pair(mem, share, page, partner);
 }
 
-/* Under write protection. */
-static bool compare_all(struct mem *mem, struct mem_share *share)
-{
-	bool any = false;
-
-	for (uint32_t i = 0; i < share->count; i++) {
-		struct share_pair *pair = &share->pair[i];
-
-		pair->equal = mem->config.port->equal(mem->config.port_context, pair->from, pair->to);
-		any |= pair->equal;
-		batch_set(mem, pair->page, pair->from, pair->equal ? MEM_ACCESS_NONE : MEM_ACCESS_ALL);
-	}
-	return any;
-}
-
 static void join(struct mem *mem, const struct share_pair *pair)
 {
 	mem->reverse->leave(mem, pair->page, pair->from);
@@ -134,18 +123,30 @@ static void join(struct mem *mem, const struct share_pair *pair)
 	frames_free(mem, pair->from);
 }
 
-/* The partner's right to write, where nobody has come to share with it. */
-static bool give_back(struct mem *mem, const struct mem_share *share, uint32_t index)
+/* Nobody can reach either frame. */
+static void settle_pair(struct mem *mem, struct mem_share *share, struct share_pair *pair)
 {
-	const struct share_pair *pair = &share->pair[index];
+	if (!mfn_is_home(pair->page, pair->to))
+		mem->reverse->unhold(mem, pair->to);
+	pair->equal = mem->config.port->equal(mem->config.port_context, pair->from, pair->to);
+	share->shared += pair->equal;
+	if (pair->equal)
+		join(mem, pair);
+	else
+		batch_set(mem, pair->page, pair->from, MEM_ACCESS_ALL);
+}
 
-	if (!pair->was_alone)
-		return false;
+/* The partner as it was, or read-only where somebody has come to share with it. */
+static void settle_partner(struct mem *mem, const struct mem_share *share, const struct share_pair *pair)
+{
+	enum mem_access access = pair->access;
+
+	if (access == MEM_ACCESS_NONE)
+		return; /* another pair's to settle */
 	for (uint32_t i = 0; i < share->count; i++)
 		if (share->pair[i].equal && share->pair[i].partner.n == pair->partner.n)
-			return false;
-	batch_set(mem, pair->partner, pair->to, MEM_ACCESS_ALL);
-	return batch_tidy(mem, pair->partner);
+			access = MEM_ACCESS_READ;
+	batch_set(mem, pair->partner, pair->to, access);
 }
 
 static void apply(struct mem *mem, struct mem_share *share)
@@ -153,18 +154,12 @@ static void apply(struct mem *mem, struct mem_share *share)
 	bool released = false;
 
 	mem->config.port->flush(mem->config.port_context);
-	if (compare_all(mem, share))
-		mem->config.port->flush(mem->config.port_context);
+	for (uint32_t i = 0; i < share->count; i++)
+		settle_pair(mem, share, &share->pair[i]);
+	for (uint32_t i = 0; i < share->count; i++)
+		settle_partner(mem, share, &share->pair[i]);
 	for (uint32_t i = 0; i < share->count; i++) {
-		if (!mfn_is_home(share->pair[i].page, share->pair[i].to))
-			mem->reverse->unhold(mem, share->pair[i].to);
-		if (!share->pair[i].equal)
-			continue;
-		join(mem, &share->pair[i]);
-		share->shared++;
-	}
-	for (uint32_t i = 0; i < share->count; i++) {
-		released |= give_back(mem, share, i);
+		released |= batch_tidy(mem, share->pair[i].partner);
 		released |= batch_tidy(mem, share->pair[i].page);
 		mem->reverse->tidy(mem, share->pair[i].from.n >> P2M_CHUNK_SHIFT);
 		mem->reverse->tidy(mem, share->pair[i].to.n >> P2M_CHUNK_SHIFT);

@@ -9,7 +9,7 @@
 struct share_pair {
 	gfn_t page, partner;  /* `page` is to read the frame of `partner` */
 	mfn_t from, to;
-	bool was_alone;       /* `partner` could write before this step */
+	enum mem_access access; /* that `partner` had before this step; NONE: an earlier pair knows */
 	bool equal;
 };
 
@@ -26,7 +26,7 @@ struct mem_share {
 void mem_share_start(struct mem_share *share, gfn_t first, gfn_t last, uint64_t *slots, uint64_t slot_count);
 
 /*
- * Looks at `limit` pages at most; holds the lock all through, two flushes where something is shared. Only pages that may
+ * Looks at `limit` pages at most; holds the lock all through, one flush where candidates were found. Only pages that may
  * be displaced. MEM_STEP_AGAIN, MEM_STEP_DONE; MEM_STEP_WAIT while a homecoming is active. Pages for whose tables there
  * is no memory are passed over.
  */
