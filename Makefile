@@ -11,6 +11,7 @@ include mk/setup.mk
 include mk/system.mk
 include mk/lint.mk
 include mk/demo.mk
+-include mk/bench.mk
 
 .SECONDARY:
 

@@ -127,7 +127,7 @@ enum scrim_info {
 	SCRIM_INFO_CPUS_IN_OS,      /* of these, started by the OS and not parked */
 	SCRIM_INFO_CPUS_TRANSLATING,/* of these, behind the map at this moment */
 	SCRIM_INFO_PAGES_RAM,       /* 4 KiB pages of the OS's RAM */
-	SCRIM_INFO_PAGES_MANAGED,   /* pages that may be displaced now (0 while not virtualized) */
+	SCRIM_INFO_PAGES_MANAGED,   /* pages that may be displaced (0 but in VIRTUALIZED and REMAPPING) */
 	SCRIM_INFO_PAGES_DISPLACED,
 	SCRIM_INFO_PAGES_SHARED,
 	SCRIM_INFO_FRAMES_FREE,

@@ -4,12 +4,13 @@ COVERAGE_DIR := $(BUILD)/coverage
 COVERAGE_TESTS := test_p2m test_mem test_mem_check test_memvirt_state test_small_scope test_small_random
 COVERAGE_CFLAGS := $(CSTD) -O0 -g --coverage -fprofile-update=atomic -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1
 COVERAGE_OBJ := $(patsubst src/mem/%.c,$(COVERAGE_DIR)/%.o,$(wildcard src/mem/*.c))
+COVERAGE_HEADERS := $(wildcard src/mem/*.h src/base/*.h abi/*.h tests/unit/fake_*.h)
 
-$(COVERAGE_DIR)/%.o: src/mem/%.c
+$(COVERAGE_DIR)/%.o: src/mem/%.c $(COVERAGE_HEADERS)
 	@mkdir -p $(@D)
 	$(Q)gcc $(COVERAGE_CFLAGS) -c $< -o $@
 
-$(COVERAGE_DIR)/test_%: tests/unit/test_%.c $(COVERAGE_OBJ) tests/unit/fake_machine.c tests/unit/fake_small.c src/base/ranges.c
+$(COVERAGE_DIR)/test_%: tests/unit/test_%.c $(COVERAGE_OBJ) tests/unit/fake_machine.c tests/unit/fake_small.c src/base/ranges.c $(COVERAGE_HEADERS)
 	$(Q)gcc $(CSTD) -O1 -g --coverage -Isrc -Iabi -Itests/unit $< $(COVERAGE_OBJ) tests/unit/fake_machine.c \
 		tests/unit/fake_small.c src/base/ranges.c -lcmocka -o $@
 

@@ -3,7 +3,7 @@
 UNIT_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_CFLAGS := $(CSTD) -O1 -g $(WARNINGS) $(UNIT_SAN) -fno-omit-frame-pointer -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1
 PURE_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/mem/*.c) \
-	    $(wildcard src/boot/*.c) $(wildcard src/xlat/*.c)
+	    $(wildcard src/boot/*.c) $(wildcard src/xlat/*.c) src/svm/svm_decode.c src/svm/svm_probe.c
 FAKE_SRC := $(wildcard tests/unit/fake_*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/obj/%.o,$(PURE_SRC) $(FAKE_SRC))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -17,7 +17,10 @@ $(BUILD)/unit/libpure.a: $(UNIT_OBJ)
 	$(Q)ar rcs $@ $^
 
 $(BUILD)/unit/test_%: $(BUILD)/unit/obj/tests/unit/test_%.o $(BUILD)/unit/libpure.a
-	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka $(UNIT_LIBS) -o $@
+
+# An independent decoder.
+$(BUILD)/unit/test_svm_decode: UNIT_LIBS := -lZydis
 
 unit-build: $(UNIT_TESTS)
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

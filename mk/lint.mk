@@ -14,7 +14,7 @@ layers: $(LAYERS_STAMP)
 lint-documents:
 	$(Q)python3 docs/check_docs.py
 
-lint: layers ## layers, headers, documents against the code, and all of it compiled by clang
+lint: layers lint-documents ## layers, headers, documents against the code, and all of it compiled by clang
 	$(Q)python3 mk/check_layers.py --headers gcc
 	$(Q)python3 mk/check_layers.py --headers clang
 	$(Q)$(MAKE) $(if $(findstring -j,$(MAKEFLAGS)),,-j2) --no-print-directory -s BUILD=$(BUILD)/clang CC=clang all unit-build

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Runs the tests: unit tests, fuzzers, and the system tests on whole machines. Prints a line for each and ends with
+"""Runs the tests: unit tests, what make checks without a machine, and the system tests. Prints a line for each and ends with
 
     N passed, N failed
 
@@ -10,7 +10,9 @@ Unit programs (cmocka) count as many tests as they hold; everything else counts 
 
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
+import fcntl
 import os
 import pathlib
 import re
@@ -24,14 +26,15 @@ import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 BUILD = ROOT / os.environ.get("BUILD", "build")
-WORK = BUILD / "tests"
+RUNS = BUILD / "tests"
 sys.path.insert(0, str(ROOT / "tests" / "system"))
 
 import machine  # noqa: E402
 import registry  # noqa: E402
 
 UNIT_TIMEOUT = 300
-FUZZ_TIMEOUT = 900
+MAKE_TIMEOUT = 900
+FUZZ_SECONDS, FUZZ_SECONDS_SOAK = 5, 300
 STOP_GRACE = 20
 
 
@@ -63,14 +66,23 @@ def main():
     options = parse_arguments()
     if options.one:
         return run_one(options.one, options.work, options.soak)
-    items = [item for item in all_items(options.soak) if re.search(options.filter, item.name)]
+    work = RUNS / f"run-{os.getpid()}"
+    items = [item for item in all_items(work, options.soak) if re.search(options.filter, item.name)]
     if options.list:
         print("\n".join(f"{item.name}  (about {item.cost} s)" for item in items))
         return 0
-    shutil.rmtree(WORK, ignore_errors=True)
-    results = run_all(items, options.jobs)
+    lock = claim(work)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends the machines too
+    try:
+        results = run_all(work, items, options.jobs)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+        return 130
     passed = sum(result.passed for result in results)
     failed = sum(result.failed for result in results)
+    lock.close()
+    if failed:
+        print(f"what the failed tests left is in {work}")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 0 if failed == 0 and passed > 0 else 1
 
@@ -87,57 +99,79 @@ def parse_arguments():
     return parser.parse_args()
 
 
+def claim(work):
+    """Makes this run's directory, and removes those of runs that have ended. Two runs in one checkout do not meet."""
+    for old in RUNS.glob("run-*"):
+        with contextlib.suppress(OSError), open(old / "lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(old)
+    work.mkdir(parents=True)
+    lock = open(work / "lock", "w")  # held, open, until the end
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
 # --- what there is to run ---------------------------------------------------------------------------------------------
 
 
-def all_items(soak):
-    return unit_items() + fuzz_items() + system_items(soak)
+def all_items(work, soak):
+    return unit_items(soak) + make_items(soak) + system_items(work, soak)
 
 
-def unit_items():
-    """A program for each tests/unit/test_NAME.c, and one for each directory tests/unit/NAME, made of all that is in it."""
+def unit_items(soak):
+    """A program for each tests/unit/test_NAME.c, and one for each directory tests/unit/NAME, made of all that is in it.
+
+    In the long run SOAK is in its environment.
+    """
+    environment = {"CMOCKA_MESSAGE_OUTPUT": "TAP"} | ({"SOAK": "1"} if soak else {})
     folder = ROOT / "tests" / "unit"
     names = [source.stem for source in folder.glob("test_*.c")]
     names += [f"test_{part.name}" for part in folder.iterdir() if any(part.glob("*.c"))]
     return [
-        Item(f"unit/{name}", [str(BUILD / "unit" / name)], UNIT_TIMEOUT, environment={"CMOCKA_MESSAGE_OUTPUT": "TAP"}, counts_tap=True)
+        Item(f"unit/{name}", [str(BUILD / "unit" / name)], UNIT_TIMEOUT,
+             environment=environment, counts_tap=True)
         for name in sorted(names)
     ]
 
 
-def fuzz_items():
-    if not (ROOT / "mk" / "fuzz.mk").exists():
-        return []
-    return [Item("fuzz", ["make", "-s", "-C", str(ROOT), "fuzz"], FUZZ_TIMEOUT, cost=30)]
+def make_items(soak):
+    """Checks that are a make target: static ones, the fuzzers, and the mock test of the fuzzer of the port."""
+    make = ["make", "-s", "--no-print-directory", "-C", str(ROOT), f"BUILD={os.environ.get('BUILD', 'build')}"]
+    fuzz_seconds = FUZZ_SECONDS_SOAK if soak else FUZZ_SECONDS
+    return [
+        Item("lint", make + ["lint"], MAKE_TIMEOUT, cost=60),
+        Item("fuzz", make + ["fuzz", f"FUZZ_SECONDS={fuzz_seconds}"], MAKE_TIMEOUT + 20 * fuzz_seconds, cost=60 + 5 * fuzz_seconds),
+        Item("guest-test", make + ["guest-test"], MAKE_TIMEOUT, cost=5),
+    ]
 
 
-def system_items(soak):
+def system_items(work, soak):
     mode = "soak" if soak else "test"
     flags = ["--soak"] if soak else []
+    one = [sys.executable, str(ROOT / "tests" / "run.py"), "--one"]
     chosen = [found for found in registry.all_tests().values() if mode in found.when]
     return [
-        Item(f"system/{found.name}",
-             [sys.executable, str(ROOT / "tests" / "run.py"), "--one", found.name, "--work", str(work_directory(found.name))] + flags,
+        Item(f"system/{found.name}", one + [found.name, "--work", str(work / file_name(found.name))] + flags,
              found.timeout, found.cost, found.weight)
         for found in chosen
     ]
 
 
-def work_directory(name):
-    return WORK / re.sub(r"[^\w.-]", "_", name)
+def file_name(name):
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-def run_all(items, jobs):
+def run_all(work, items, jobs):
     """Longest first, never more weight at a time than `jobs`. Returns the results in the order of their ends."""
     budget = Budget(jobs)
     items = sorted(items, key=lambda item: (-item.weight, -item.cost))
     results = []
     with concurrent.futures.ThreadPoolExecutor(max(1, jobs)) as pool:
         try:
-            for future in concurrent.futures.as_completed([pool.submit(run_within, budget, item) for item in items]):
+            for future in concurrent.futures.as_completed([pool.submit(run_within, budget, work, item) for item in items]):
                 results.append(future.result())
                 report(results[-1])
         except KeyboardInterrupt:
@@ -210,18 +244,20 @@ def stop_group(process):
     process.wait()
 
 
-def run_within(budget, item):
+def run_within(budget, work, item):
     weight = budget.take(item.weight)
     try:
-        return run_item(item)
+        return run_item(work, item)
+    except Exception:  # pylint: disable=broad-except
+        return Result(item, 0, 1, 0.0, traceback.format_exc())
     finally:
         budget.give(weight)
 
 
-def run_item(item):
-    """Runs one item; whatever goes wrong with it becomes a failed Result."""
+def run_item(work, item):
+    """Runs one item to its end or its timeout."""
     begin = time.monotonic()
-    path = WORK / "output" / re.sub(r"[^\w.-]", "_", item.name)
+    path = work / "output" / file_name(item.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as output:
         try:

@@ -42,6 +42,7 @@ struct boot_info {
 	struct boot_module initrd;      /* second module */
 	uint32_t module_count;          /* as the loader said; more than two are ignored with a warning by the caller */
 	struct boot_framebuffer framebuffer;
+	bool vbe;                       /* the framebuffer was set up by the BIOS's VBE, not by a driver of the loader's */
 	struct boot_efi efi;
 	uint8_t rsdp[36]; /* copy of the ACPI root pointer from multiboot 2 tag 14 or 15 */
 	uint32_t rsdp_bytes; /* 0: the caller searches the BIOS areas */

@@ -30,6 +30,9 @@ void boot_info_set_vbe(struct boot_info *info, const struct vbe_mode_info *mode)
 		return;
 	if (mode->memory_model != VBE_MODEL_PACKED && mode->memory_model != VBE_MODEL_DIRECT)
 		return;
+	info->vbe = true;
+	if (framebuffer->address != 0)
+		return; /* the loader has told of it in newer words that say more */
 	*framebuffer = (struct boot_framebuffer){
 		.address = mode->framebuffer,
 		.pitch = mode->bytes_per_line,

@@ -11,7 +11,7 @@ bool boot_info_add_memory(struct boot_info *info, uint64_t base, uint64_t length
 /* RAM as the two old counts give it: KiB from 0 and KiB from 1 MiB. */
 bool boot_info_add_memory_counts(struct boot_info *info, uint32_t lower_kib, uint32_t upper_kib) MUST_CHECK;
 
-/* Takes a linear VBE mode as framebuffer; other modes leave it absent. */
+/* Takes a linear VBE mode as framebuffer where none is known yet, and notes that it is VBE's; other modes change nothing. */
 void boot_info_set_vbe(struct boot_info *info, const struct vbe_mode_info *mode);
 
 /*

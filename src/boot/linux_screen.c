@@ -53,17 +53,18 @@ static void fill_colors(struct linux_screen_info *screen, const struct boot_fram
 	}
 }
 
-static void fill_linear(struct linux_screen_info *screen, const struct boot_framebuffer *framebuffer, bool efi)
+/* A mode of the BIOS's VBE is told as VESA's, any other linear one as EFI's: as GRUB's `linux` entry does it. */
+static void fill_linear(struct linux_screen_info *screen, const struct boot_framebuffer *framebuffer, bool vbe)
 {
 	uint32_t bytes = framebuffer->pitch * framebuffer->height; /* both below 2^16 */
 	uint32_t units = (bytes >> VLFB_SIZE_SHIFT) + ((bytes & ((1u << VLFB_SIZE_SHIFT) - 1)) != 0);
 
-	screen->orig_video_is_vga = efi ? LINUX_VIDEO_EFI : LINUX_VIDEO_VLFB;
+	screen->orig_video_is_vga = vbe ? LINUX_VIDEO_VLFB : LINUX_VIDEO_EFI;
 	screen->lfb_width = (uint16_t)framebuffer->width;
 	screen->lfb_height = (uint16_t)framebuffer->height;
 	screen->lfb_depth = framebuffer->bpp;
 	screen->lfb_linelength = (uint16_t)framebuffer->pitch;
-	screen->lfb_size = efi ? bytes : units;
+	screen->lfb_size = vbe ? units : bytes;
 	screen->lfb_base = (uint32_t)framebuffer->address;
 	screen->ext_lfb_base = (uint32_t)(framebuffer->address >> 32);
 	if (screen->ext_lfb_base != 0)
@@ -78,7 +79,7 @@ void linux_screen_fill(struct linux_screen_info *screen, const struct boot_info 
 	bool efi = boot->efi.system_table != 0;
 
 	if (is_linear(&boot->framebuffer))
-		fill_linear(screen, &boot->framebuffer, efi);
+		fill_linear(screen, &boot->framebuffer, boot->vbe && !efi);
 	else if (!efi)
 		fill_text(screen, &boot->framebuffer);
 }

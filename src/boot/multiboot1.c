@@ -87,7 +87,8 @@ static void read_framebuffer(const struct reader *from, const struct mb1_info *i
 		};
 		if (info->framebuffer_type == 1)
 			boot_info_set_colors(&out->framebuffer, info->color_info);
-	} else if ((info->flags & MB1_INFO_VBE) && from->read(from->context, info->vbe_mode_info, &mode, sizeof(mode))) {
+	}
+	if ((info->flags & MB1_INFO_VBE) && from->read(from->context, info->vbe_mode_info, &mode, sizeof(mode))) {
 		boot_info_set_vbe(out, &mode);
 	}
 }

@@ -112,12 +112,11 @@ static void parse_framebuffer(const struct tag *tag, struct boot_framebuffer *ou
 		boot_info_set_colors(out, tag->at + FRAMEBUFFER_COLORS);
 }
 
-/* Used only where no framebuffer tag is: that one is newer and says more. */
 static void parse_vbe(const struct tag *tag, struct boot_info *out)
 {
 	struct vbe_mode_info mode;
 
-	if (tag->size < VBE_MODE_INFO + sizeof(mode) || out->framebuffer.address != 0)
+	if (tag->size < VBE_MODE_INFO + sizeof(mode))
 		return;
 	memcpy(&mode, tag->at + VBE_MODE_INFO, sizeof(mode));
 	boot_info_set_vbe(out, &mode);

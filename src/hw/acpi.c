@@ -80,8 +80,8 @@ static struct sdt *table_at(uint64_t address)
 	return table;
 }
 
-/* The table of this signature, or NULL. XSDT first where there is one (ACPI 6.5, 5.2.8). */
-static struct sdt *find_table(const struct rsdp *root, const char *signature)
+/* The n-th table of this signature, or NULL. XSDT first where there is one (ACPI 6.5, 5.2.8). */
+static struct sdt *find_table(const struct rsdp *root, const char *signature, uint32_t n)
 {
 	bool wide = root->revision >= 2 && table_at(root->xsdt);
 	const struct sdt *list = table_at(wide ? root->xsdt : root->rsdt);
@@ -93,7 +93,7 @@ static struct sdt *find_table(const struct rsdp *root, const char *signature)
 		uint64_t address = 0;
 		memcpy(&address, (const uint8_t *)list + at, entry_bytes);
 		struct sdt *table = table_at(address);
-		if (table && !memcmp(table->signature, signature, 4))
+		if (table && !memcmp(table->signature, signature, 4) && n-- == 0)
 			return table;
 	}
 	return NULL;
@@ -103,6 +103,9 @@ static void add_cpu(struct acpi_machine *out, uint32_t apic_id, uint32_t flags)
 {
 	if (!(flags & MADT_ENABLED))
 		return;
+	for (uint32_t i = 0; i < out->cpu_count; i++)
+		if (out->apic_id[i] == apic_id)
+			return; /* listed in both forms */
 	if (apic_id >= ACPI_CPUS_MAX || out->cpu_count == ACPI_CPUS_MAX)
 		out->id_too_large = true;
 	else
@@ -145,7 +148,7 @@ void acpi_read(const uint8_t *rsdp_copy, uint32_t bytes, struct acpi_machine *ou
 
 	memset(out, 0, sizeof(*out));
 	out->rsdp = bytes >= RSDP_V1_BYTES ? (uint64_t)(uintptr_t)rsdp_copy : find_rsdp();
-	const struct sdt *madt = read_root(out->rsdp, &root) ? find_table(&root, "APIC") : NULL;
+	const struct sdt *madt = read_root(out->rsdp, &root) ? find_table(&root, "APIC", 0) : NULL;
 	if (madt)
 		read_madt(madt, out);
 	if (!out->cpu_count)
@@ -154,7 +157,7 @@ void acpi_read(const uint8_t *rsdp_copy, uint32_t bytes, struct acpi_machine *ou
 
 static struct sdt *find_dsdt(const struct rsdp *root)
 {
-	const struct sdt *fadt = find_table(root, "FACP");
+	const struct sdt *fadt = find_table(root, "FACP", 0);
 	uint32_t dsdt = 0;
 	uint64_t x_dsdt = 0;
 
@@ -166,24 +169,35 @@ static struct sdt *find_dsdt(const struct rsdp *root)
 	return table_at(x_dsdt ? x_dsdt : dsdt);
 }
 
-bool acpi_hide_s3(const struct acpi_machine *machine)
+/* Renames _S3_ in one table of AML. */
+static bool hide_in(struct sdt *table)
 {
-	/* AML NameOp, then the name: Name (_S3_, ...) in the root or in \ (ACPI 6.5, 20.2.5.1 and 7.4.2.4). */
+	/* NameOp, then the name: Name (_S3_, ...) in the root or in \ (ACPI 6.5, 20.2.5.1 and 7.4.2.4). */
 	static const uint8_t plain[] = { 0x08, '_', 'S', '3', '_' }, rooted[] = { 0x08, '\\', '_', 'S', '3', '_' };
-	struct rsdp root;
-	struct sdt *dsdt = read_root(machine->rsdp, &root) ? find_dsdt(&root) : NULL;
+	uint8_t *aml = (uint8_t *)table;
 	bool found = false;
 
-	if (!dsdt)
-		return false;
-	uint8_t *aml = (uint8_t *)dsdt;
-	for (uint32_t at = sizeof(*dsdt); at + sizeof(rooted) <= dsdt->length; at++) {
+	for (uint32_t at = sizeof(*table); at + sizeof(rooted) <= table->length; at++) {
 		uint32_t skip = !memcmp(aml + at, plain, sizeof(plain)) ? 1 : !memcmp(aml + at, rooted, sizeof(rooted)) ? 2 : 0;
 		if (!skip)
 			continue;
 		aml[at + skip + 3] = 'X'; /* _S3X: a name that nobody asks for */
-		dsdt->checksum = (uint8_t)(dsdt->checksum - ('X' - '_'));
+		table->checksum = (uint8_t)(table->checksum - ('X' - '_'));
 		found = true;
 	}
+	return found;
+}
+
+bool acpi_hide_s3(const struct acpi_machine *machine)
+{
+	struct rsdp root;
+	struct sdt *table;
+
+	if (!read_root(machine->rsdp, &root))
+		return false;
+	table = find_dsdt(&root);
+	bool found = table && hide_in(table);
+	for (uint32_t n = 0; (table = find_table(&root, "SSDT", n)) != NULL; n++)
+		found |= hide_in(table);
 	return found;
 }

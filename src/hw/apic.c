@@ -43,7 +43,8 @@ uint32_t apic_read(uint32_t reg)
 
 static void wait_until_sent(void)
 {
-	while (apic_read(APIC_REG_ICR_LOW) & ICR_PENDING)
+	/* Bounded: an APIC that is off in APIC_BASE reads all-ones. */
+	for (uint32_t tries = 0; tries < 1000000 && apic_read(APIC_REG_ICR_LOW) & ICR_PENDING; tries++)
 		cpu_pause();
 }
 

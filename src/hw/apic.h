@@ -25,6 +25,7 @@
 #define ICR_PENDING (1u << 12)
 #define ICR_ASSERT (1u << 14)
 #define ICR_LEVEL (1u << 15)
+#define ICR_LOGICAL (1u << 11)
 #define ICR_SHORTHAND(icr) ((uint32_t)(icr) >> 18 & 3u)
 #define ICR_SHORTHAND_NONE 0u
 #define ICR_SHORTHAND_SELF 1u

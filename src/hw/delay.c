@@ -9,6 +9,8 @@
 #define PORT_B 0x61u /* bit 0: gate of channel 2, bit 1: speaker, bit 5: its output */
 #define PIT_HZ 1193182u
 #define SAMPLE_TICKS (PIT_HZ / 100) /* 10 ms */
+#define TRIES_MIN 2u
+#define TRIES_MAX 100000000u
 
 static uint64_t tsc_hz;
 
@@ -21,11 +23,13 @@ uint64_t delay_calibrate(void)
 	outb(PIT_CHANNEL2, SAMPLE_TICKS & 0xff);
 	outb(PIT_CHANNEL2, SAMPLE_TICKS >> 8);
 	uint64_t start = rdtsc();
-	/* A machine without a PIT reads all-ones here: the loop ends at once, and the rate is then nonsense but harmless. */
-	while (!(inb(PORT_B) & 0x20))
-		cpu_pause();
-	tsc_hz = (rdtsc() - start) * 100;
+	uint32_t tries = 0;
+	while (!(inb(PORT_B) & 0x20) && tries < TRIES_MAX)
+		tries++;
+	uint64_t ticks = rdtsc() - start;
 	outb(PORT_B, port_b);
+	/* Up at once: nobody decodes the port. Never up: the timer is stopped. */
+	tsc_hz = tries < TRIES_MIN || tries == TRIES_MAX ? 0 : ticks * 100;
 	return tsc_hz;
 }
 

@@ -4,7 +4,10 @@
 
 #include "base/types.h"
 
-/* Measures the TSC over 10 ms of PIT channel 2, which it leaves stopped and silent. Returns ticks a second. */
+/*
+ * Measures the TSC over 10 ms of PIT channel 2, which it leaves stopped and silent. Returns ticks a second, 0 where there is no
+ * PIT that counts.
+ */
 uint64_t delay_calibrate(void);
 
 /* After delay_calibrate(). */

@@ -23,8 +23,46 @@ idt_stubs:
 	.set vector, vector + 1
 	.endr
 
+/* bool rdmsr_safe(edi = msr, rsi = value), bool wrmsr_safe(edi = msr, rsi = value): see insn.h */
+	.globl rdmsr_safe, wrmsr_safe
+	.type rdmsr_safe, @function
+	.type wrmsr_safe, @function
+rdmsr_safe:
+	movl %edi, %ecx
+rdmsr_may_fault:
+	rdmsr
+	shlq $32, %rdx
+	orq %rdx, %rax
+	movq %rax, (%rsi)
+	movl $1, %eax
+	ret
+wrmsr_safe:
+	movl %edi, %ecx
+	movl %esi, %eax
+	movq %rsi, %rdx
+	shrq $32, %rdx
+wrmsr_may_fault:
+	wrmsr
+	movl $1, %eax
+	ret
+msr_has_faulted:
+	xorl %eax, %eax
+	ret
+
 idt_common:
-	popq %rdi			/* vector */
+	cmpl $13, (%rsp)		/* #GP of one of the two goes on behind it */
+	jne 1f
+	leaq rdmsr_may_fault(%rip), %rax
+	cmpq %rax, 16(%rsp)
+	je 2f
+	leaq wrmsr_may_fault(%rip), %rax
+	cmpq %rax, 16(%rsp)
+	jne 1f
+2:	leaq msr_has_faulted(%rip), %rax
+	movq %rax, 16(%rsp)
+	addq $16, %rsp
+	iretq
+1:	popq %rdi			/* vector */
 	popq %rsi			/* error code */
 	popq %rdx			/* rip */
 	andq $-16, %rsp

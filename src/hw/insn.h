@@ -46,6 +46,10 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 	__asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
 }
 
+/* For MSRs that the CPU may refuse: false where it raises #GP. In descriptors.S. */
+bool rdmsr_safe(uint32_t msr, uint64_t *value);
+bool wrmsr_safe(uint32_t msr, uint64_t value);
+
 static inline uint64_t rdtsc(void)
 {
 	uint32_t low, high;

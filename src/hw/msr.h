@@ -13,6 +13,7 @@
 #define MSR_X2APIC_ICR 0x830u
 #define MSR_EFER 0xc0000080u
 #define MSR_SYSCFG 0xc0010010u
+#define MSR_TOM2 0xc001001du
 #define MSR_VM_CR 0xc0010114u
 #define MSR_VM_HSAVE_PA 0xc0010117u
 #define MSR_SVM_KEY 0xc0010118u
@@ -30,6 +31,7 @@
 #define EFER_TCE (1ull << 15)
 #define EFER_AIBRSE (1ull << 21)
 
+#define SYSCFG_TOM2_ENABLED (1ull << 21)
 #define SYSCFG_SMEE (1ull << 23)
 #define VM_CR_LOCK (1ull << 3)
 #define VM_CR_SVMDIS (1ull << 4)

@@ -7,6 +7,7 @@
 
 #define CPUID_MTRR (1u << 12)
 #define MTRR_VALID (1ull << 11)
+#define VENDOR_AMD 0x68747541u /* "Auth" of AuthenticAMD */
 
 uint32_t mtrr_boundaries(uint64_t *boundary, uint32_t address_bits)
 {
@@ -16,7 +17,7 @@ uint32_t mtrr_boundaries(uint64_t *boundary, uint32_t address_bits)
 	if (!(cpuid(1, 0).edx & CPUID_MTRR))
 		return 0;
 	uint32_t ranges = rdmsr(MSR_MTRR_CAP) & 0xff;
-	for (uint32_t i = 0; i < ranges && count + 2 <= MTRR_BOUNDARIES_MAX; i++) {
+	for (uint32_t i = 0; i < ranges && count + 3 <= MTRR_BOUNDARIES_MAX; i++) {
 		uint64_t base = rdmsr(MSR_MTRR_PHYS_BASE0 + 2 * i) & address_mask;
 		uint64_t mask = rdmsr(MSR_MTRR_PHYS_BASE0 + 2 * i + 1);
 		if (!(mask & MTRR_VALID))
@@ -26,5 +27,8 @@ uint32_t mtrr_boundaries(uint64_t *boundary, uint32_t address_bits)
 		boundary[count++] = base;
 		boundary[count++] = base + (mask & -mask);
 	}
+	/* RAM above 4 GiB ends at TOM2, and its type with it (7.9.4). */
+	if (cpuid(0, 0).ebx == VENDOR_AMD && rdmsr(MSR_SYSCFG) & SYSCFG_TOM2_ENABLED)
+		boundary[count++] = rdmsr(MSR_TOM2) & address_mask;
 	return count;
 }

@@ -27,6 +27,7 @@
 #define MULTIBOOT2_MAGIC 0x36d76289u
 #define GUEST_GDT_BYTES 32u
 #define EGA_TEXT 0xb8000ull
+#define OWN_RANGES 4u /* that the map grows by at most when Scrim's block and page are taken out of it */
 #define CPUID_1G (1u << 26)
 
 extern uint8_t image_start[], image_end[], boot_stack_top[];
@@ -37,7 +38,7 @@ extern void NORETURN enter_natively(uint32_t entry, const struct descriptor_tabl
 void NORETURN boot_main(uint32_t magic, uint32_t information);
 static void NORETURN boot_continue(void);
 
-/* All that the first half finds out and the second acts on. Moves with the image, so it holds no pointers into it. */
+/* All that the first half finds out and the second acts on. Moves with the image; of it only acpi.rsdp may point into it. */
 static struct {
 	struct boot_info info;
 	struct boot_options options;
@@ -49,7 +50,6 @@ static struct {
 	uint64_t boundary[MTRR_BOUNDARIES_MAX];
 	uint32_t boundary_count, address_bits;
 	bool has_1g;
-	uint64_t memory_end;  /* of the machine's memory map */
 	uint64_t ram_end;
 } boot;
 
@@ -138,8 +138,9 @@ static void read_machine(void)
 	for (uint32_t i = 0; i < memory->count; i++)
 		if (memory->entry[i].type == RANGE_RAM)
 			boot.ram_end = memory->entry[i].end;
-	boot.memory_end = memory->entry[memory->count - 1].end;
 	acpi_read(boot.info.rsdp, boot.info.rsdp_bytes, &boot.acpi);
+	if (memory->count + OWN_RANGES > RANGES_MAX)
+		refuse("firmware's memory map has too many pieces to take Scrim's own out of it: booting without Scrim");
 	if (boot.acpi.id_too_large)
 		refuse("a CPU has an APIC id of 255 or more, which needs interrupt remapping: booting without Scrim");
 }
@@ -162,7 +163,7 @@ static void measure_demand(void)
 	uint64_t cpus = boot.acpi.cpu_count;
 
 	boot.demand.image_bytes = (uint64_t)(image_end - image_start);
-	boot.demand.fixed_bytes = align_up(paging_bytes(boot.memory_end), PAGE_SIZE);
+	boot.demand.fixed_bytes = align_up(paging_bytes(boot.ram_end), PAGE_SIZE);
 	boot.demand.fixed_tables = boot.demand.reserve_bytes = 0;
 	if (!boot.serve)
 		return;
@@ -224,10 +225,13 @@ void boot_main(uint32_t magic, uint32_t information)
 static void become_resident(void)
 {
 	own_init(boot.place.own_start, boot.place.own_end, &boot.demand);
-	uint64_t cr3 = paging_build(own_alloc(paging_bytes(boot.memory_end)), boot.memory_end);
+	uint64_t cr3 = paging_build(own_alloc(paging_bytes(boot.ram_end)), boot.ram_end);
 	write_cr3(cr3);
 	descriptors_load();
-	delay_calibrate();
+	/* Again: what the first half read points into the place that Scrim has left. */
+	acpi_read(boot.info.rsdp, boot.info.rsdp_bytes, &boot.acpi);
+	if (!delay_calibrate())
+		refuse("the timer (PIT) does not run, so that no other CPU can be started: booting without Scrim");
 	if (boot.serve)
 		startup_install(boot.place.startup_page, cr3);
 }
@@ -268,8 +272,10 @@ static void start_cpus(void)
 	}
 	self->ready = true;
 	const char *why = startup_all_cpus(line, sizeof(line));
-	if (why)
+	if (why) {
+		startup_stop_cpus();
 		refuse(why);
+	}
 }
 
 /* The OS's map: the machine's own, less what is Scrim's. */
@@ -325,16 +331,26 @@ static void fill_params(void)
 		stop(why);
 }
 
-static void place_modules(void)
+/* boot/placement.h says why in this order: the initrd, the kernel's module where it must move, the parameters, the kernel. */
+static void move_modules(void)
 {
-	const struct boot_module *kernel = &boot.info.kernel, *initrd = &boot.info.initrd;
+	struct boot_module *kernel = &boot.info.kernel;
+	const struct boot_module *initrd = &boot.info.initrd;
+	uint64_t bytes = kernel->end - kernel->start;
 
 	memmove((void *)(uintptr_t)boot.place.initrd_start, (const void *)(uintptr_t)initrd->start,
 		initrd->end - initrd->start);
+	memmove((void *)(uintptr_t)boot.place.kernel_file, (const void *)(uintptr_t)kernel->start, bytes);
+	kernel->start = boot.place.kernel_file;
+	kernel->end = boot.place.kernel_file + bytes;
+}
+
+static void place_kernel(void)
+{
 	for (uint32_t i = 0; i < boot.guest.segment_count; i++) {
 		const struct guest_segment *segment = &boot.guest.segment[i];
 		uint64_t to = boot.guest.kind == GUEST_LINUX ? boot.place.kernel_start : segment->address;
-		memmove((void *)(uintptr_t)to, (const void *)(uintptr_t)(kernel->start + segment->file_offset),
+		memmove((void *)(uintptr_t)to, (const void *)(uintptr_t)(boot.info.kernel.start + segment->file_offset),
 			segment->file_bytes);
 		memset((void *)(uintptr_t)(to + segment->file_bytes), 0, segment->memory_bytes - segment->file_bytes);
 	}
@@ -373,8 +389,9 @@ void boot_continue(void)
 			     (boot.place.own_end - boot.place.own_start) / 1024, boot.place.own_start,
 			     own_reserve_frames(boot.demand.reserve_bytes));
 	}
+	move_modules();
 	fill_params();
-	place_modules();
+	place_kernel();
 	make_entry(&entry);
 	if (!boot.serve) {
 		const struct descriptor_table_pointer gdt = { GUEST_GDT_BYTES - 1, entry.gdt };

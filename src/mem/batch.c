@@ -31,7 +31,26 @@ void batch_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access)
 	mem->config.port->map_set(mem->config.port_context, page, frame, access);
 }
 
-static void flush(struct mem *mem) { mem->config.port->flush(mem->config.port_context); }
+/* Takes the chunk's leaf out of the map if it says nothing. A CPU in an exit may still be reading it. */
+static bool unlink_leaf(struct mem *mem, uint64_t chunk)
+{
+	struct p2m_leaf *leaf = p2m_take_leaf(mem, chunk);
+
+	if (leaf)
+		mem->unlinked[mem->unlinked_count++] = leaf;
+	return leaf != NULL;
+}
+
+void batch_flush(struct mem *mem)
+{
+	mem->config.port->flush(mem->config.port_context);
+	while (mem->unlinked_count > 0) {
+		struct p2m_leaf **leaf = &mem->unlinked[--mem->unlinked_count];
+
+		mem->config.port->table_free(mem->config.port_context, *leaf);
+		*leaf = NULL;
+	}
+}
 
 /* --- begin --- */
 
@@ -81,7 +100,8 @@ bool batch_prepare(struct mem *mem, gfn_t page, mfn_t to)
 	if (p2m_add_leaf(mem, p2m_chunk(page)) && mem->reverse->prepare(mem, page, to) &&
 	    mem->config.port->map_prepare(mem->config.port_context, page))
 		return true;
-	(void)p2m_drop_leaf(mem, p2m_chunk(page)); /* only where it came for this page: else one of its pages needs it */
+	if (unlink_leaf(mem, p2m_chunk(page))) /* only where it came for this page: else one of its pages needs it */
+		batch_flush(mem);
 	mem->reverse->tidy(mem, p2m_chunk(page));
 	mem->reverse->tidy(mem, to.n >> P2M_CHUNK_SHIFT);
 	return false;
@@ -151,7 +171,7 @@ void mem_batch_copy(const struct mem *mem, const struct mem_batch *batch)
 
 bool batch_tidy(struct mem *mem, gfn_t page)
 {
-	if (mem->root[p2m_chunk(page)].changed > 0 || !p2m_drop_leaf(mem, p2m_chunk(page)))
+	if (!unlink_leaf(mem, p2m_chunk(page)))
 		return false;
 	mem->config.port->map_release(mem->config.port_context, page);
 	mem->reverse->tidy(mem, p2m_chunk(page));
@@ -167,9 +187,10 @@ static void tidy_frame(struct mem *mem, mfn_t frame)
 }
 
 /*
- * Frees the leaves that the batch emptied and lets the back-end merge. The flush here is not for frames: a CPU may
- * still have a table page that map_release gave up in its paging-structure caches, and would take whatever is put there
- * next for translations. The engine asks for no table page between the release and this flush.
+ * Frees the leaves that the batch emptied and lets the back-end merge. The flush here is not for frames. A CPU may still
+ * have a table page that map_release gave up in its paging-structure caches, and would take whatever is put there next
+ * for translations; and a CPU in an exit may still be reading the leaf. Both answer the flush only when they no longer
+ * do. The engine asks for no table page between the release and this flush.
  */
 static void tidy_batch(struct mem *mem, const struct mem_batch *batch)
 {
@@ -186,7 +207,7 @@ static void tidy_batch(struct mem *mem, const struct mem_batch *batch)
 		tidy_frame(mem, move->to);
 	}
 	if (released)
-		flush(mem);
+		batch_flush(mem);
 }
 
 /* One page stands at its new place. */
@@ -297,7 +318,7 @@ void mem_batch_abort(struct mem *mem, struct mem_batch *batch)
 
 void batch_run(struct mem *mem, struct mem_batch *batch, struct mem_moved *moved)
 {
-	flush(mem);
+	batch_flush(mem);
 	mem_batch_copy(mem, batch);
 	mem_batch_end(mem, batch, moved);
 }

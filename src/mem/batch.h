@@ -25,8 +25,11 @@ void batch_run(struct mem *mem, struct mem_batch *batch, struct mem_moved *moved
 /* Writes one translation in both places: the map and the hardware's tables. */
 void batch_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access);
 
-/* Frees the tables of the page's chunk that say nothing. True: the back-end was told, a flush is due. */
+/* Takes out the tables of the page's chunk that say nothing. True: the back-end was told, batch_flush is due. */
 bool batch_tidy(struct mem *mem, gfn_t page);
+
+/* A flush; then frees the leaves that were taken out of the map. */
+void batch_flush(struct mem *mem);
 
 /*
  * Pages that shared a frame have left it: it is freed where nobody is left, and is its own page's again where that one

@@ -126,26 +126,6 @@ err_t mem_displace(struct mem *mem, gfn_t page, mfn_t *frame, struct mem_moved *
 	return SCRIM_OK;
 }
 
-/* --- home --- */
-
-uint64_t mem_bring_home(struct mem *mem, uint32_t batch, struct mem_moved *moved)
-{
-	bool starts = !mem->remap.active;
-	enum mem_step step = MEM_STEP_AGAIN;
-
-	if (batch == 0 || mem->displaced == 0)
-		return mem->displaced;
-	if (starts && mem_remap_start(mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) != SCRIM_OK)
-		return mem->displaced;
-	while (step == MEM_STEP_AGAIN)
-		step = mem_remap_begin(mem, &mem->own, batch);
-	if (step == MEM_STEP_MOVES)
-		batch_run(mem, &mem->own, moved);
-	if (starts)
-		mem_remap_stop(mem);
-	return mem->displaced;
-}
-
 /* --- unshare --- */
 
 /* Where the page goes that gives up sharing: home, or any free frame. */
@@ -206,7 +186,7 @@ enum mem_step mem_unshare_on_write(struct mem *mem, gfn_t page, struct mem_moved
 	if (count == 0) {
 		batch_set(mem, page, frame, MEM_ACCESS_ALL);
 		if (batch_tidy(mem, page))
-			mem->config.port->flush(mem->config.port_context);
+			batch_flush(mem);
 		return MEM_STEP_DONE;
 	}
 	/* A page at home stays there where one other is to move. */

@@ -2,7 +2,7 @@
 /*
  * Provides the memory engine: Scrim's physical-to-machine map over Identity, the frames that can hold pages, and the
  * moves. Pure C, no globals, no hardware; the world is reached through mem_port.h. Calls are serialized by the caller
- * (the VMM's lock), except mem_batch_copy and mem_batch_copy_slice.
+ * (the VMM's lock), except mem_batch_copy, mem_batch_copy_slice, mem_is_ram and, under a condition, mem_translate.
  *
  * Frames that can hold pages: the boot reserve, lent ranges, and the homes of displaced pages. Each page has one frame
  * or shares one, so that, pages in flight aside, free frames = reserve + lent + what sharing saves: a move never eats
@@ -65,8 +65,9 @@ struct mem_question {
 	gfn_t stranger[SCRIM_BATCH_MAX];    /* one of them */
 };
 
-#define MEM_HINTS       64u
-#define MEM_CACHE_SLOTS 128u /* a power of two */
+#define MEM_HINTS        64u
+#define MEM_CACHE_SLOTS  128u /* a power of two */
+#define MEM_UNLINKED_MAX (2u * SCRIM_BATCH_MAX) /* a move ends with the chunks of its page and of the frame that it left */
 
 struct mem_remap {
 	bool active;
@@ -83,6 +84,7 @@ struct mem_remap {
 };
 
 struct p2m_slot;
+struct p2m_leaf;
 struct frame_slot;
 struct reverse_ops;
 
@@ -91,6 +93,8 @@ struct mem {
 	struct p2m_slot *root;  /* one slot per 2 MiB chunk up to the top of RAM */
 	uint64_t chunk_count;
 	uint64_t leaf_count;    /* table pages in use by the map itself */
+	uint32_t unlinked_count;
+	struct p2m_leaf *unlinked[MEM_UNLINKED_MAX]; /* out of the map, to be freed behind the next flush */
 	uint64_t displaced;     /* pages not at home */
 	uint64_t read_only;     /* pages that share a frame, or did and have not been written since */
 	uint64_t in_flight;     /* pages that a batch holds */
@@ -136,7 +140,11 @@ uint64_t mem_storage_bytes(uint64_t ram_end, uint64_t frames_end);
 /* Identity map, every reserve frame free, all RAM managed, back map. Cannot fail: sizes are the caller's promise. */
 void mem_init(struct mem *mem, const struct mem_config *config);
 
-/* P2M(page); *access tells what CPUs may do with it. Any page number, also beyond RAM (Identity, MEM_ACCESS_ALL). */
+/*
+ * P2M(page); *access tells what CPUs may do with it. Any page number, also beyond RAM (Identity, MEM_ACCESS_ALL).
+ * Without the lock only by a CPU that answers no flush until it has done with the frame; and what a page in flight
+ * (MEM_ACCESS_NONE) leaves may have been written over.
+ */
 mfn_t mem_translate(const struct mem *mem, gfn_t page, enum mem_access *access);
 
 /* True when `page` belongs to RAM that the OS sees. */
@@ -154,8 +162,8 @@ void mem_batch_copy(const struct mem *mem, const struct mem_batch *batch);
 void mem_batch_copy_slice(const struct mem *mem, const struct mem_batch *batch, uint32_t offset, uint32_t bytes);
 
 /*
- * After the copy: pages present at their new places, frames free. Leaves of the map that are all Identity are freed,
- * the back-end told, and one flush more made if any. Cannot fail.
+ * After the copy: pages present at their new places, frames free. Leaves of the map that are all Identity are taken out
+ * of it, the back-end told, and if there are any, one flush more made, behind which they are freed. Cannot fail.
  */
 void mem_batch_end(struct mem *mem, struct mem_batch *batch, struct mem_moved *moved);
 
@@ -176,12 +184,6 @@ void mem_remap_stop(struct mem *mem);
 
 /* Plans at most `limit` moves (1 to SCRIM_BATCH_MAX); bounded work, unless the reverse has to sweep. */
 enum mem_step mem_remap_begin(struct mem *mem, struct mem_batch *batch, uint32_t limit) MUST_CHECK;
-
-/*
- * Brings at most `batch` (up to SCRIM_BATCH_MAX) displaced pages home, in direct mode unless a homecoming is active, all
- * under the lock. Returns the number of pages still displaced.
- */
-uint64_t mem_bring_home(struct mem *mem, uint32_t batch, struct mem_moved *moved);
 
 /* --- single pages --- */
 

@@ -20,7 +20,7 @@ enum memvirt_event {
 enum memvirt_action {
 	MEMVIRT_NOTHING = 0,
 	MEMVIRT_REFUSE,       /* SCRIM_ESTATE; state unchanged */
-	MEMVIRT_BUILD_MAP,    /* build the Identity root unless it is there; new epoch: no CPU has switched */
+	MEMVIRT_BUILD_MAP,    /* build the Identity root unless it is there; no CPU has switched */
 	MEMVIRT_NEW_EPOCH,    /* CPUs are to switch (again): none has. The map is locked */
 	MEMVIRT_UNLOCK_MAP,   /* every CPU translates: the map may change */
 	MEMVIRT_LOCK_MAP,     /* only remapping home may change it */

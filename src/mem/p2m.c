@@ -9,8 +9,8 @@
  *                        [511]      page 1023
  *
  * A NULL slot and a leaf full of Identity mean the same, so a leaf may come early (a plan takes it before anything is
- * displaced) and must go when its last page is home. The hardware never walks this map, so a leaf
- * may be freed without a flush.
+ * displaced) and must go when its last page is home. p2m_get() may be called without the lock by a CPU that has not
+ * answered the flush behind which the leaf is freed: it loads the slot once.
  */
 #include "mem/p2m.h"
 
@@ -18,11 +18,21 @@ static uint64_t identity_entry(gfn_t page) { return p2m_make_entry(gfn_home(page
 
 mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access)
 {
-	uint64_t entry = p2m_entry(mem, page);
+	uint64_t chunk = p2m_chunk(page);
+	const struct p2m_leaf *leaf = NULL;
+
+	/* Beyond the root also page numbers whose address does not fit 64 bits are at home. */
+	if (chunk < mem->chunk_count)
+		leaf = __atomic_load_n(&mem->root[chunk].leaf, __ATOMIC_ACQUIRE);
+	if (!leaf) {
+		*access = MEM_ACCESS_ALL;
+		return gfn_home(page);
+	}
+
+	uint64_t entry = __atomic_load_n(&leaf->entry[p2m_index(page)], __ATOMIC_RELAXED);
 
 	*access = p2m_entry_access(entry);
-	/* Beyond the root also page numbers whose address does not fit 64 bits are at home. */
-	return p2m_chunk(page) < mem->chunk_count ? p2m_entry_frame(entry) : gfn_home(page);
+	return p2m_entry_frame(entry);
 }
 
 bool p2m_add_leaf(struct mem *mem, uint64_t chunk)
@@ -36,7 +46,7 @@ bool p2m_add_leaf(struct mem *mem, uint64_t chunk)
 		return false;
 	for (uint32_t i = 0; i < P2M_CHUNK_PAGES; i++)
 		leaf->entry[i] = identity_entry(p2m_page(chunk, i));
-	mem->root[chunk].leaf = leaf;
+	__atomic_store_n(&mem->root[chunk].leaf, leaf, __ATOMIC_RELEASE);
 	mem->leaf_count++;
 	return true;
 }
@@ -62,21 +72,21 @@ static inline void count_entry(struct mem *mem, struct p2m_slot *slot, gfn_t pag
 void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access)
 {
 	struct p2m_slot *slot = &mem->root[p2m_chunk(page)];
-	uint64_t *entry = &slot->leaf->entry[p2m_index(page)];
+	uint64_t *entry = &slot->leaf->entry[p2m_index(page)], now = p2m_make_entry(frame, access);
 
 	count_entry(mem, slot, page, *entry, (uint32_t)-1);
-	*entry = p2m_make_entry(frame, access);
-	count_entry(mem, slot, page, *entry, 1);
+	__atomic_store_n(entry, now, __ATOMIC_RELAXED);
+	count_entry(mem, slot, page, now, 1);
 }
 
-bool p2m_drop_leaf(struct mem *mem, uint64_t chunk)
+struct p2m_leaf *p2m_take_leaf(struct mem *mem, uint64_t chunk)
 {
 	struct p2m_slot *slot = &mem->root[chunk];
+	struct p2m_leaf *leaf = slot->leaf;
 
-	if (!slot->leaf || slot->changed > 0)
-		return false;
-	mem->config.port->table_free(mem->config.port_context, slot->leaf);
-	slot->leaf = NULL;
+	if (!leaf || slot->changed > 0)
+		return NULL;
+	__atomic_store_n(&slot->leaf, NULL, __ATOMIC_RELEASE);
 	mem->leaf_count--;
-	return true;
+	return leaf;
 }

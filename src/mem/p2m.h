@@ -32,7 +32,7 @@ static inline uint64_t p2m_make_entry(mfn_t frame, enum mem_access access)
 	return mfn_address(frame) | (uint64_t)access;
 }
 
-/* The entry of any page, as a leaf would have it. */
+/* The entry of any page, as a leaf would have it. Under the lock. */
 static inline uint64_t p2m_entry(const struct mem *mem, gfn_t page)
 {
 	uint64_t chunk = p2m_chunk(page);
@@ -53,7 +53,7 @@ static inline bool p2m_is_at_rest(uint64_t entry, gfn_t page)
 	return p2m_is_displaced(entry, page) && p2m_entry_access(entry) != MEM_ACCESS_NONE;
 }
 
-/* P2M(page) for any page number. */
+/* P2M(page) for any page number. The one function here that may be called without the lock (p2m.c says when). */
 mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access);
 
 /* Makes sure that the chunk has a leaf; the map's meaning does not change. False: no memory, nothing changed. */
@@ -62,5 +62,8 @@ bool p2m_add_leaf(struct mem *mem, uint64_t chunk) MUST_CHECK;
 /* Sets P2M(page) and keeps every count over entries. The page's chunk has a leaf. */
 void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access);
 
-/* Frees the chunk's leaf where every entry of it says Identity and MEM_ACCESS_ALL. True when a leaf was freed. */
-bool p2m_drop_leaf(struct mem *mem, uint64_t chunk);
+/*
+ * Takes the chunk's leaf out of the map where every entry of it says Identity and MEM_ACCESS_ALL. Returns it, or NULL. The
+ * caller frees it behind a flush: a CPU in an exit may be reading it without the lock (fetching an instruction).
+ */
+struct p2m_leaf *p2m_take_leaf(struct mem *mem, uint64_t chunk);

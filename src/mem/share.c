@@ -92,7 +92,7 @@ static void add_pair(struct mem *mem, struct mem_share *share, gfn_t page, gfn_t
 	pair->equal = false;
 	if (!prepare_pair(mem, page, partner, pair->to)) {
 		if (first && batch_tidy(mem, partner))
-			mem->config.port->flush(mem->config.port_context);
+			batch_flush(mem);
 		return;
 	}
 	if (!mfn_is_home(page, pair->to))
@@ -153,7 +153,7 @@ static void apply(struct mem *mem, struct mem_share *share)
 {
 	bool released = false;
 
-	mem->config.port->flush(mem->config.port_context);
+	batch_flush(mem);
 	for (uint32_t i = 0; i < share->count; i++)
 		settle_pair(mem, share, &share->pair[i]);
 	for (uint32_t i = 0; i < share->count; i++)
@@ -165,7 +165,7 @@ static void apply(struct mem *mem, struct mem_share *share)
 		mem->reverse->tidy(mem, share->pair[i].to.n >> P2M_CHUNK_SHIFT);
 	}
 	if (released)
-		mem->config.port->flush(mem->config.port_context);
+		batch_flush(mem);
 }
 
 enum mem_step mem_share_step(struct mem *mem, struct mem_share *share, uint32_t limit)

@@ -1,35 +1,47 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the choice of SVM: whether a CPU can, and turning it on (AMD APM vol. 2, 15.4). */
+/* Owns the choice of SVM: what a CPU has of it, and turning it on (AMD APM vol. 2, 15.4). */
 #include "svm/svm.h"
 
 #include "hw/insn.h"
 #include "hw/msr.h"
+#include "svm/svm_probe.h"
 
-#define CPUID_SVM (1u << 2)          /* 8000_0001 ECX */
+#define CPUID_SVM (1u << 2)           /* 8000_0001 ECX */
 #define CPUID_NESTED_PAGING (1u << 0) /* 8000_000A EDX */
+#define CPUID_SME (1u << 0)           /* 8000_001F EAX */
+#define EXTENDED_LEAF 0x80000000u
 #define SVM_LEAF 0x8000000au
 #define MEMORY_ENCRYPTION_LEAF 0x8000001fu
 
+/* VM_CR is there where SVM is, SYSCFG where CPUID knows of memory encryption: another CPU raises #GP at them. */
+static struct svm_features read_features(void)
+{
+	struct svm_features features = { 0 };
+	uint32_t top = cpuid(EXTENDED_LEAF, 0).eax;
+
+	features.has_svm = top >= SVM_LEAF && cpuid(EXTENDED_LEAF + 1, 0).ecx & CPUID_SVM;
+	if (!features.has_svm)
+		return features;
+	features.firmware_disabled = rdmsr(MSR_VM_CR) & VM_CR_SVMDIS;
+	features.has_nested_paging = cpuid(SVM_LEAF, 0).edx & CPUID_NESTED_PAGING;
+	if (top >= MEMORY_ENCRYPTION_LEAF && cpuid(MEMORY_ENCRYPTION_LEAF, 0).eax & CPUID_SME)
+		features.encrypts_memory = rdmsr(MSR_SYSCFG) & SYSCFG_SMEE;
+	return features;
+}
+
 static const char *probe(void)
 {
-	uint32_t top = cpuid(0x80000000, 0).eax;
+	const struct svm_features features = read_features();
 
-	if (!(cpuid(0x80000001, 0).ecx & CPUID_SVM) || top < SVM_LEAF)
-		return "has no AMD SVM; Scrim needs it: booting without Scrim";
-	if (rdmsr(MSR_VM_CR) & VM_CR_SVMDIS)
-		return "has SVM disabled by firmware; enable it in the firmware's set-up: booting without Scrim";
-	if (!(cpuid(SVM_LEAF, 0).edx & CPUID_NESTED_PAGING))
-		return "has SVM without nested paging; Scrim needs it: booting without Scrim";
-	if (top >= MEMORY_ENCRYPTION_LEAF && cpuid(MEMORY_ENCRYPTION_LEAF, 0).eax & 1 && rdmsr(MSR_SYSCFG) & SYSCFG_SMEE)
-		return "has memory encryption (SME) on, which Scrim cannot move pages under; disable it in the firmware's "
-		       "set-up: booting without Scrim";
-	return NULL;
+	return svm_probe_judge(&features);
 }
 
 static void enable(struct cpu *cpu)
 {
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, cpu->control_block + PAGE_SIZE);
+	/* From here on only the guest runs with GIF set: a kick's NMI waits for VMRUN and makes it exit. */
+	__asm__ volatile("clgi" : : : "memory");
 }
 
 static bool guest_is_paging(const struct cpu *cpu)

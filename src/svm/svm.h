@@ -47,21 +47,12 @@ void svm_on_msr(struct cpu *cpu);
 void svm_on_nmi(struct cpu *cpu);
 void svm_on_iret(struct cpu *cpu);
 void svm_on_debug(struct cpu *cpu);
+void svm_on_step_fault(struct cpu *cpu);
 
 /* svm_insn.c: the OS's instruction at rip. */
-struct svm_insn {
-	uint8_t bytes[15];
-	uint32_t count;   /* that could be read */
-	uint32_t opcode;  /* offset of the opcode's first byte, behind the prefixes */
-	uint8_t rex;
-	bool is_64bit, operand16;
-};
-
-/* False: not readable. */
-bool svm_insn_fetch(const struct cpu *cpu, struct svm_insn *insn);
 /* rip behind a two-byte instruction without operands (0F xx), any prefixes before it. */
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu);
 /* MOV CR3, reg: the value and the next rip. */
 bool svm_insn_mov_to_cr3(const struct cpu *cpu, uint64_t *value, uint64_t *next_rip);
-/* A 32-bit store to a register of the APIC's page that holds `old`: the new value and the next rip. False: unknown form. */
-bool svm_insn_store(struct cpu *cpu, uint32_t old, uint32_t *value, uint64_t *next_rip);
+/* A 32-bit store to a register of the APIC's page: the new value and the next rip. False: unknown form. */
+bool svm_insn_store(struct cpu *cpu, uint32_t apic_reg, uint32_t *value, uint64_t *next_rip);

@@ -25,7 +25,6 @@
 	.globl svm_run
 	.type svm_run, @function
 svm_run:				/* rdi = struct cpu, on a stack aligned to 16 */
-	clgi				/* from here on only the guest runs with GIF set */
 	movq CONTROL_BLOCK(%rdi), %rax
 	vmload %rax
 	andq $-16, %rsp

@@ -20,10 +20,12 @@ static void on_request(struct cpu *cpu)
 
 	request_serve(cpu, &request);
 	vmcb->rax = request.eax;
-	if (!request.has_results)
+	if (request.result_count > 0) {
+		r->rbx = (uint32_t)request.result[0];
+		r->rcx = request.result[0] >> 32;
+	}
+	if (request.result_count < 2)
 		return;
-	r->rbx = (uint32_t)request.result[0];
-	r->rcx = request.result[0] >> 32;
 	r->rsi = (uint32_t)request.result[1];
 	r->rdi = request.result[1] >> 32;
 }
@@ -94,16 +96,16 @@ static void on_cache(struct cpu *cpu, bool is_wbinvd)
 	svm_skip(cpu, svm_insn_next_of_0f(cpu));
 }
 
-static bool on_apic_write(struct cpu *cpu, uint64_t address)
+/* An instruction of a form that no OS uses for this cannot be obeyed unseen, since it may start a CPU: it gets #GP. */
+static void on_apic_write(struct cpu *cpu, uint64_t address)
 {
 	uint32_t reg = (uint32_t)(address & PAGE_MASK) & ~0xfu, value;
 	uint64_t next_rip;
 
-	if (!svm_insn_store(cpu, apic_read(reg), &value, &next_rip))
-		return false;
-	guard_apic_write(cpu, reg, value);
-	svm_skip(cpu, next_rip);
-	return true;
+	if (svm_insn_store(cpu, reg, &value, &next_rip) && guard_apic_write(cpu, reg, value))
+		svm_skip(cpu, next_rip);
+	else
+		svm_inject_exception(cpu, VECTOR_GP, true);
 }
 
 /*
@@ -119,12 +121,7 @@ static enum scrim_exit on_nested_fault(struct cpu *cpu)
 	mfn_t frame;
 
 	if (is_write && page.n == gfn_of_address(APIC_PAGE).n) {
-		if (!on_apic_write(cpu, vmcb->exit_info2)) {
-			/* An unknown way to write: let it through natively. A CPU that it starts is then outside Scrim. */
-			machine_lock(cpu);
-			machine.xlat.ops->set(&machine.xlat, page, gfn_home(page), MEM_ACCESS_ALL);
-			machine_unlock();
-		}
+		on_apic_write(cpu, vmcb->exit_info2);
 		return SCRIM_EXIT_APIC;
 	}
 	machine_lock(cpu);
@@ -163,6 +160,12 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 		return SCRIM_EXIT_IRET;
 	case VMEXIT_DB:
 		svm_on_debug(cpu);
+		return SCRIM_EXIT_DEBUG;
+	case VMEXIT_NP:
+	case VMEXIT_SS:
+	case VMEXIT_GP:
+	case VMEXIT_PF:
+		svm_on_step_fault(cpu);
 		return SCRIM_EXIT_DEBUG;
 	case VMEXIT_NPF:
 		return on_nested_fault(cpu);

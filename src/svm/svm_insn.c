@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Reads the OS's instruction where the hardware does not say enough about it: no decode assists and no next rip in an
- * exit by MSR access, CR3 load or nested page fault (AMD APM vol. 2, 15.7.1 and 15.8.4 make both optional). Knows the few forms
- * that reach Scrim, not x86; a general decoder would be larger than all of Scrim.
+ * exit by MSR access, CR3 load or nested page fault (AMD APM vol. 2, 15.7.1 and 15.8.4 make both optional). What its bytes
+ * mean is svm_decode.c's; here they are fetched, and its registers read.
  */
+#include "hw/apic.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
+#include "svm/svm_decode.h"
 #include "xlat/guest_walk.h"
 
 #include "base/str.h"
@@ -45,41 +47,26 @@ static uint32_t fetch(const struct cpu *cpu, uint64_t linear, uint8_t *to, uint3
 	return done;
 }
 
-static bool is_legacy_prefix(uint8_t byte)
-{
-	static const uint8_t prefixes[] = { 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
-
-	for (uint32_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		if (byte == prefixes[i])
-			return true;
-	return false;
-}
-
-bool svm_insn_fetch(const struct cpu *cpu, struct svm_insn *insn)
+/* Reads what it can of the instruction at rip into `bytes`, and tells how the CPU takes it. */
+static struct svm_code fetch_code(const struct cpu *cpu, uint8_t bytes[SVM_CODE_BYTES_MAX])
 {
 	const struct vmcb *vmcb = svm_vmcb(cpu);
+	bool is_64bit = vmcb->efer & EFER_LMA && vmcb->cs.attributes & CS_LONG;
+	uint64_t linear = is_64bit ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
 
-	memset(insn, 0, sizeof(*insn));
-	insn->is_64bit = vmcb->efer & EFER_LMA && vmcb->cs.attributes & CS_LONG;
-	insn->operand16 = !insn->is_64bit && !(vmcb->cs.attributes & CS_32BIT);
-	uint64_t linear = insn->is_64bit ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
-	insn->count = fetch(cpu, linear, insn->bytes, sizeof(insn->bytes));
-	while (insn->opcode < insn->count && is_legacy_prefix(insn->bytes[insn->opcode])) {
-		if (insn->bytes[insn->opcode] == 0x66)
-			insn->operand16 = !insn->operand16;
-		insn->opcode++;
-	}
-	if (insn->is_64bit && insn->opcode < insn->count && (insn->bytes[insn->opcode] & 0xf0) == 0x40)
-		insn->rex = insn->bytes[insn->opcode++];
-	return insn->opcode < insn->count;
+	return (struct svm_code){ .bytes = bytes,
+				  .count = fetch(cpu, linear, bytes, SVM_CODE_BYTES_MAX),
+				  .bits = is_64bit ? 64 : vmcb->cs.attributes & CS_32BIT ? 32 : 16 };
 }
 
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu)
 {
-	struct svm_insn insn;
+	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	const struct svm_code code = fetch_code(cpu, bytes);
+	struct svm_prefixes prefixes;
 
 	/* Unreadable means that the OS has unmapped the page since: the shortest form is the likely one. */
-	return svm_vmcb(cpu)->rip + (svm_insn_fetch(cpu, &insn) ? insn.opcode : 0) + 2;
+	return svm_vmcb(cpu)->rip + (svm_decode_prefixes(&code, &prefixes) ? prefixes.opcode : 0) + 2;
 }
 
 /* General register by its number in an instruction; rsp is not asked for here. */
@@ -107,102 +94,33 @@ static void write_register32(struct cpu *cpu, uint32_t number, uint32_t value)
 
 bool svm_insn_mov_to_cr3(const struct cpu *cpu, uint64_t *value, uint64_t *next_rip)
 {
-	struct svm_insn insn;
+	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	const struct svm_code code = fetch_code(cpu, bytes);
+	uint32_t reg, length;
 
-	/* 0F 22 /3, register form whatever the mod bits say (APM vol. 3, MOV CRn). */
-	if (!svm_insn_fetch(cpu, &insn) || insn.opcode + 3 > insn.count || insn.bytes[insn.opcode] != 0x0f ||
-	    insn.bytes[insn.opcode + 1] != 0x22 || (insn.bytes[insn.opcode + 2] & 0x38) != 0x18)
+	if (!svm_decode_mov_to_cr3(&code, &reg, &length))
 		return false;
-	*value = read_register(cpu, (insn.bytes[insn.opcode + 2] & 7u) | (insn.rex & 1u) << 3);
-	if (!insn.is_64bit)
+	*value = read_register(cpu, reg);
+	if (code.bits != 64)
 		*value = (uint32_t)*value;
-	*next_rip = svm_vmcb(cpu)->rip + insn.opcode + 3;
+	*next_rip = svm_vmcb(cpu)->rip + length;
 	return true;
 }
 
-/* Bytes of ModRM, SIB and displacement with 32-bit or 64-bit addressing (APM vol. 3, 1.4). */
-static uint32_t modrm_bytes(const uint8_t *modrm)
+/* Flags are not set: nobody looks at them after a store to the APIC. */
+bool svm_insn_store(struct cpu *cpu, uint32_t apic_reg, uint32_t *value, uint64_t *next_rip)
 {
-	uint32_t mod = *modrm >> 6, rm = *modrm & 7;
-	uint32_t bytes = 1;
+	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	const struct svm_code code = fetch_code(cpu, bytes);
+	struct svm_store store;
 
-	if (mod != 3 && rm == 4) {
-		if (mod == 0 && (modrm[1] & 7) == 5)
-			bytes += 4;
-		bytes++;
-	}
-	if (mod == 1)
-		bytes += 1;
-	else if (mod == 2 || (mod == 0 && rm == 5))
-		bytes += 4;
-	return bytes;
-}
-
-static bool combine(uint8_t operation, uint32_t old, uint32_t operand, uint32_t *value)
-{
-	switch (operation) { /* bits 5-3 of the opcode, or of ModRM in the immediate group */
-	case 0:
-		*value = old + operand;
-		return true;
-	case 1:
-		*value = old | operand;
-		return true;
-	case 4:
-		*value = old & operand;
-		return true;
-	case 5:
-		*value = old - operand;
-		return true;
-	case 6:
-		*value = old ^ operand;
-		return true;
-	default:
+	if (!svm_decode_store(&code, &store))
 		return false;
-	}
-}
-
-bool svm_insn_store(struct cpu *cpu, uint32_t old, uint32_t *value, uint64_t *next_rip)
-{
-	struct svm_insn insn;
-
-	if (!svm_insn_fetch(cpu, &insn) || insn.operand16 || insn.opcode + 6 > insn.count)
-		return false;
-	const uint8_t *op = insn.bytes + insn.opcode;
-	uint32_t reg = (op[1] >> 3 & 7u) | (insn.rex & 4u) << 1;
-	uint32_t tail = modrm_bytes(op + 1), length = 1 + tail, immediate = 0;
-	bool known = true;
-
-	memcpy(&immediate, op + 1 + tail, insn.opcode + 1 + tail + 4 <= sizeof(insn.bytes) ? 4 : 1);
-	switch (*op) {
-	case 0x89: /* MOV r/m32, r32 */
-		*value = (uint32_t)read_register(cpu, reg);
-		break;
-	case 0xc7: /* MOV r/m32, imm32 */
-		*value = immediate;
-		length += 4;
-		break;
-	case 0xa3: /* MOV moffs32, eax */
-		*value = (uint32_t)svm_vmcb(cpu)->rax;
-		length = insn.is_64bit ? 9 : 5;
-		break;
-	case 0x87: /* XCHG r/m32, r32 */
-		*value = (uint32_t)read_register(cpu, reg);
-		write_register32(cpu, reg, old);
-		break;
-	case 0x01: case 0x09: case 0x21: case 0x29: case 0x31: /* ADD, OR, AND, SUB, XOR r/m32, r32 */
-		known = combine(*op >> 3, old, (uint32_t)read_register(cpu, reg), value);
-		break;
-	case 0x81: /* the same with imm32; flags are not set: nobody looks at them after a store to the APIC */
-		known = combine(op[1] >> 3 & 7, old, immediate, value);
-		length += 4;
-		break;
-	case 0x83: /* with imm8, sign-extended */
-		known = combine(op[1] >> 3 & 7, old, (uint32_t)(int32_t)(int8_t)immediate, value);
-		length += 1;
-		break;
-	default:
-		return false;
-	}
-	*next_rip = svm_vmcb(cpu)->rip + insn.opcode + length;
-	return known;
+	uint32_t operand = store.is_immediate ? store.immediate : (uint32_t)read_register(cpu, store.reg);
+	uint32_t old = store.operation == SVM_MOV ? 0 : apic_read(apic_reg);
+	*value = svm_decode_result(store.operation, old, operand);
+	if (store.operation == SVM_XCHG)
+		write_register32(cpu, store.reg, old);
+	*next_rip = svm_vmcb(cpu)->rip + store.length;
+	return true;
 }

@@ -10,36 +10,29 @@
 #include "svm/svm.h"
 #include "virt/guard.h"
 
-#define CPUID_NX (1u << 20)
-#define CPUID_FFXSR (1u << 25)
-#define CPUID_TCE (1u << 17)
-#define CPUID_AIBRS (1u << 8) /* 8000_0021 EAX */
+/* What EFER must keep while this CPU runs in Scrim: long mode and SVM. */
+#define EFER_OWN (EFER_LME | EFER_LMA | EFER_SVME)
 
-/* Bits of EFER that this CPU lets be written (APM vol. 2, 3.1.7). */
-static uint64_t efer_writable(void)
+/*
+ * False: #GP. Which bits the CPU takes, the CPU is asked: the OS's other bits are tried in Scrim's own EFER, to which they
+ * make no difference, and read back, since some machines drop what they do not know.
+ */
+static bool write_efer(struct cpu *cpu, uint64_t value)
 {
-	struct cpuid_result features = cpuid(0x80000001, 0);
-	uint64_t mask = EFER_SCE | EFER_LME | EFER_LMA;
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	uint64_t own = rdmsr(MSR_EFER);
 
-	if (features.edx & CPUID_NX)
-		mask |= EFER_NXE;
-	if (features.edx & CPUID_FFXSR)
-		mask |= EFER_FFXSR;
-	if (features.ecx & CPUID_TCE)
-		mask |= EFER_TCE;
-	if (cpuid(0x80000000, 0).eax >= 0x80000021 && cpuid(0x80000021, 0).eax & CPUID_AIBRS)
-		mask |= EFER_AIBRSE;
-	return mask;
-}
-
-/* False: #GP, as the hardware answers where SVM is disabled. */
-static bool write_efer(struct vmcb *vmcb, uint64_t value)
-{
-	if (value & ~efer_writable())
-		return false;
+	if (value & EFER_SVME)
+		return false; /* as the hardware answers where SVM is disabled */
 	if (vmcb->cr0 & CR0_PG && (value ^ vmcb->efer) & EFER_LME)
 		return false; /* long mode cannot be switched under paging (14.6) */
-	vmcb->efer = (value & ~EFER_LMA) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+	if (!wrmsr_safe(MSR_EFER, (value & ~EFER_OWN) | (own & EFER_OWN)))
+		return false;
+	uint64_t taken = rdmsr(MSR_EFER) & ~EFER_OWN;
+	wrmsr(MSR_EFER, own);
+	if ((taken ^ vmcb->efer) & EFER_NXE)
+		svm_flush(cpu); /* translations were made under the other meaning of bit 63 */
+	vmcb->efer = taken | (value & EFER_LME) | (vmcb->efer & EFER_LMA) | EFER_SVME;
 	return true;
 }
 
@@ -47,15 +40,17 @@ static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	switch (msr) {
 	case MSR_EFER:
-		return write_efer(svm_vmcb(cpu), value);
+		return write_efer(cpu, value);
 	case MSR_X2APIC_ICR:
 	case MSR_X2APIC_EOI:
-		if (!apic_is_x2apic())
-			return false;
-		guard_apic_write(cpu, msr == MSR_X2APIC_ICR ? APIC_REG_ICR_LOW : APIC_REG_EOI, value);
+		return apic_is_x2apic() &&
+		       guard_apic_write(cpu, msr == MSR_X2APIC_ICR ? APIC_REG_ICR_LOW : APIC_REG_EOI, value);
+	case MSR_VM_CR:
+	case MSR_VM_HSAVE_PA:
+	case MSR_SVM_KEY:
 		return true;
-	default: /* VM_CR, VM_HSAVE_PA, SVM_KEY */
-		return true;
+	default: /* outside the three ranges of the permission map, where every access exits (15.11) */
+		return wrmsr_safe(msr, value);
 	}
 }
 
@@ -68,14 +63,12 @@ static bool read_msr(const struct cpu *cpu, uint32_t msr, uint64_t *value)
 	case MSR_VM_CR:
 		*value = VM_CR_SVMDIS | VM_CR_LOCK;
 		return true;
-	case MSR_X2APIC_ICR:
-		*value = apic_is_x2apic() ? rdmsr(msr) : 0;
-		return apic_is_x2apic();
-	case MSR_X2APIC_EOI: /* write-only */
-		return false;
-	default:
+	case MSR_VM_HSAVE_PA:
+	case MSR_SVM_KEY:
 		*value = 0;
 		return true;
+	default:
+		return rdmsr_safe(msr, value);
 	}
 }
 

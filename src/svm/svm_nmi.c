@@ -31,7 +31,7 @@ static void step_over_iret(struct cpu *cpu)
 	cpu->nmi.stepping = true;
 	cpu->nmi.saved_dr6 = vmcb->dr6;
 	vmcb->rflags |= RFLAGS_TF; /* traps behind the IRET whatever flags that loads */
-	vmcb->intercept_exceptions |= INTERCEPT_DB;
+	vmcb->intercept_exceptions = INTERCEPT_DB | INTERCEPT_IRET_FAULTS;
 	vmcb->intercept1 &= ~INTERCEPT_IRET;
 }
 
@@ -75,14 +75,18 @@ void svm_on_iret(struct cpu *cpu)
 	cpu->nmi.iret_rsp = vmcb->rsp;
 }
 
+static void end_step(struct cpu *cpu)
+{
+	cpu->nmi.stepping = false;
+	svm_vmcb(cpu)->intercept_exceptions = 0; /* nothing but stepping intercepts exceptions */
+}
+
 void svm_on_debug(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
 	uint64_t breakpoints = vmcb->dr6 & 0xf;
 
-	/* Only stepping intercepts #DB. */
-	cpu->nmi.stepping = false;
-	vmcb->intercept_exceptions &= ~INTERCEPT_DB;
+	end_step(cpu);
 	vmcb->dr6 = cpu->nmi.saved_dr6;
 	if (breakpoints) { /* the OS's own breakpoint where the IRET went: its #DB first, the NMI at that handler's IRET */
 		vmcb->dr6 |= breakpoints;
@@ -91,4 +95,19 @@ void svm_on_debug(struct cpu *cpu)
 		return;
 	}
 	inject(cpu);
+}
+
+/* The stepped IRET has faulted: the OS gets its fault, without the step's TF, and the NMI waits for the next IRET. */
+void svm_on_step_fault(struct cpu *cpu)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	uint32_t vector = (uint32_t)(vmcb->exit_code - VMEXIT_EXCEPTION);
+
+	end_step(cpu);
+	vmcb->rflags &= ~RFLAGS_TF;
+	if (vector == VECTOR_PF)
+		vmcb->cr2 = vmcb->exit_info2;
+	svm_inject_exception(cpu, vector, true);
+	vmcb->event_injection |= vmcb->exit_info1 << 32; /* the error code */
+	vmcb->intercept1 |= INTERCEPT_IRET;
 }

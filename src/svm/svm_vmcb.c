@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns every CPU's VMCB between exits, and the permission maps. Every intercept is set here and nowhere else, each with its
- * reason; ARCHITECTURE.md has the same list as a table.
+ * Owns every CPU's VMCB between exits, and the permission maps. Every lasting intercept is set here, with its reason; those of one
+ * NMI's length are svm_nmi.c's. ARCHITECTURE.md has all of them as a table.
  */
 #include "base/str.h"
 #include "hw/apic.h"

@@ -22,10 +22,16 @@
 #define INTERCEPT_WBINVD (1u << 9)
 
 #define INTERCEPT_CR3_WRITE (1u << 3) /* offset 0x02 */
-#define INTERCEPT_DB (1u << 1)        /* offset 0x08 */
+#define INTERCEPT_DB (1u << 1)        /* offset 0x08, a bit a vector */
+#define INTERCEPT_IRET_FAULTS (1u << 11 | 1u << 12 | 1u << 13 | 1u << 14) /* #NP, #SS, #GP, #PF */
 
 #define VMEXIT_CR3_WRITE 0x13ull
+#define VMEXIT_EXCEPTION 0x40ull /* + vector */
 #define VMEXIT_DB 0x41ull
+#define VMEXIT_NP 0x4bull
+#define VMEXIT_SS 0x4cull
+#define VMEXIT_GP 0x4dull
+#define VMEXIT_PF 0x4eull
 #define VMEXIT_NMI 0x61ull
 #define VMEXIT_IDTR_WRITE 0x6aull
 #define VMEXIT_IRET 0x74ull
@@ -65,6 +71,7 @@
 #define VECTOR_OF 4u
 #define VECTOR_UD 6u
 #define VECTOR_GP 13u
+#define VECTOR_PF 14u
 
 /* EXITINFO1 of IOIO (15.10.2) and of NPF (15.25.6). */
 #define IOIO_IN (1ull << 0)

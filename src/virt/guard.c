@@ -65,6 +65,7 @@ static void end_guard(void)
 static void arrive(struct cpu *self)
 {
 	self->arrived = true;
+	self->parked = false;
 	if (++machine.arrived == machine.cpu_count)
 		end_guard();
 }
@@ -118,8 +119,10 @@ void guard_on_wbinvd(struct cpu *self)
 	/* A CPU that goes offline does this last, its APIC off. At boot the APIC is on, in start-up code paging is off. */
 	if (!self->arrived || !machine.vendor->guest_is_paging(self) || apic_is_enabled())
 		return;
-	machine_lock(self);
+	machine_lock_first(self); /* until the others are behind the guard, the OS may send this CPU INIT unseen */
 	park(self);
+	/* Should it go on all the same, it is no parked CPU, and its next CR3 load tells. */
+	machine.vendor->intercept_cr3_load(self, true);
 	begin_guard(self);
 	machine_unlock();
 }
@@ -130,23 +133,30 @@ void guard_on_start(struct cpu *self)
 	self->memory_on = memvirt_is_on();
 	self->request = 0;
 	self->nmi_sent = 0;
+	/* INIT may have caught it in an exit. From `started` on kicks are sent to it; they wait for its VMRUN. */
+	__atomic_store_n(&self->in_vmm, 0, __ATOMIC_SEQ_CST);
 	self->started = true;
 	guard_apply(self);
 	machine.vendor->intercept_cr3_load(self, true);
 	machine_unlock();
 }
 
-/* INIT takes effect at once on some machines (QEMU) even inside Scrim: let the target be out of it first. */
+/*
+ * INIT takes effect at once on some machines (QEMU), even inside Scrim: let the target leave it first, with the lock free in
+ * case it wants it. It may come back before the INIT, but then only as far as the lock.
+ */
 static void before_init(struct cpu *self, struct cpu *target)
 {
 	uint64_t end = rdtsc() + delay_tsc_hz() / 1000 * LEAVE_TIMEOUT_MS;
 
 	while (target->started && __atomic_load_n(&target->in_vmm, __ATOMIC_SEQ_CST) && rdtsc() < end) {
+		machine_unlock();
 		kick_serve(self);
 		cpu_pause();
+		machine_lock(self);
 	}
 	park(target);
-	target->started = target->parked = false;
+	target->started = target->parked = target->translating = false;
 }
 
 static void before_startup(struct cpu *target, uint8_t vector)
@@ -157,7 +167,7 @@ static void before_startup(struct cpu *target, uint8_t vector)
 
 static bool is_target(const struct cpu *self, const struct cpu *cpu, uint64_t icr)
 {
-	uint32_t destination = (uint32_t)(icr >> 32);
+	uint32_t destination = (uint32_t)(icr >> 32), all = apic_is_x2apic() ? 0xffffffffu : 0xffu;
 
 	switch (ICR_SHORTHAND(icr)) {
 	case ICR_SHORTHAND_SELF:
@@ -167,45 +177,58 @@ static bool is_target(const struct cpu *self, const struct cpu *cpu, uint64_t ic
 	case ICR_SHORTHAND_OTHERS:
 		return cpu != self;
 	default:
-		return cpu->apic_id == destination || (destination == (apic_is_x2apic() ? 0xffffffffu : 0xffu) && cpu != self);
+		/* No OS starts CPUs by logical destination; taken for all others, which is the safe side. */
+		return cpu->apic_id == destination || (cpu != self && (icr & ICR_LOGICAL || destination == all));
 	}
 }
 
-/* Returns the ICR's low word as it is to be sent. Destinations are physical APIC ids, the only mode that start-up uses. */
-static uint32_t filter_icr(struct cpu *self, uint64_t icr)
+static bool send_icr(uint64_t icr)
 {
-	uint32_t mode = ICR_MODE(icr), low = (uint32_t)icr;
-	bool deassert = mode == ICR_MODE_INIT && !(low & ICR_ASSERT);
+	if (apic_is_x2apic())
+		return wrmsr_safe(MSR_X2APIC_ICR, icr);
+	apic_write(APIC_REG_ICR_LOW, (uint32_t)icr); /* ICR high is the OS's own already */
+	return true;
+}
 
-	if ((mode != ICR_MODE_INIT && mode != ICR_MODE_STARTUP) || deassert)
-		return low;
+static bool starts_cpus(uint64_t icr)
+{
+	if (ICR_MODE(icr) == ICR_MODE_INIT)
+		return icr & ICR_ASSERT; /* the deassertion does nothing but to old APICs */
+	return ICR_MODE(icr) == ICR_MODE_STARTUP;
+}
+
+/* Sends the OS's IPI; an INIT or a STARTUP under the lock, so that its target is not in an exit that holds it. */
+static bool pass_icr(struct cpu *self, uint64_t icr)
+{
+	bool sent, init = ICR_MODE(icr) == ICR_MODE_INIT;
+
+	if (!starts_cpus(icr))
+		return send_icr(icr);
 	machine_lock(self);
 	for (uint32_t i = 0; i < machine.cpu_count; i++) {
 		struct cpu *target = &machine.cpu[i];
 		if (!is_target(self, target, icr))
 			continue;
-		if (mode == ICR_MODE_INIT)
+		if (init)
 			before_init(self, target);
 		else
 			before_startup(target, (uint8_t)ICR_VECTOR(icr));
 	}
+	sent = send_icr(init ? icr : (icr & ~0xffull) | machine.memory.startup_page >> PAGE_SHIFT);
 	machine_unlock();
-	return mode == ICR_MODE_INIT ? low : (low & ~0xffu) | (uint32_t)(machine.memory.startup_page >> PAGE_SHIFT);
+	return sent;
 }
 
-void guard_apic_write(struct cpu *self, uint32_t reg, uint64_t value)
+bool guard_apic_write(struct cpu *self, uint32_t reg, uint64_t value)
 {
-	if (apic_is_x2apic()) {
-		if (reg == APIC_REG_ICR_LOW)
-			wrmsr(MSR_X2APIC_ICR, (value & ~0xffffffffull) | filter_icr(self, value));
-		else
-			wrmsr(MSR_X2APIC_EOI, value);
-		return;
-	}
-	uint32_t low = (uint32_t)value;
+	if (reg == APIC_REG_ICR_LOW && apic_is_x2apic())
+		return pass_icr(self, value);
 	if (reg == APIC_REG_ICR_LOW)
-		low = filter_icr(self, (uint64_t)(apic_read(APIC_REG_ICR_HIGH) >> 24) << 32 | low);
-	apic_write(reg, low);
+		return pass_icr(self, (uint64_t)(apic_read(APIC_REG_ICR_HIGH) >> 24) << 32 | (uint32_t)value);
+	if (apic_is_x2apic())
+		return wrmsr_safe(MSR_X2APIC_EOI, value);
+	apic_write(reg, (uint32_t)value);
+	return true;
 }
 
 enum scrim_cpu_mode guard_cpu_mode(const struct cpu *cpu)

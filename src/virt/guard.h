@@ -16,8 +16,11 @@ void guard_apply(struct cpu *self);
 /* The APIC page's entry in the map follows state and guard. Machine lock held; the caller flushes where rights shrink. */
 void guard_trap_apic(void);
 
-/* A write to the APIC's page, or to x2APIC's ICR or EOI (`reg` is the xAPIC's offset), which Scrim does for the OS. */
-void guard_apic_write(struct cpu *self, uint32_t reg, uint64_t value);
+/*
+ * A write to the APIC's page, or to x2APIC's ICR or EOI (`reg` is the xAPIC's offset), which Scrim does for the OS. False: the
+ * CPU refuses it with #GP.
+ */
+bool guard_apic_write(struct cpu *self, uint32_t reg, uint64_t value);
 
 /*
  * Exits of this CPU, all before the instruction: a CR3 load with paging on; LIDT; WBINVD. None of them does the

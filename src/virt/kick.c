@@ -2,7 +2,7 @@
 /*
  * Owns the handshake on cpu->request, cpu->in_vmm and cpu->nmi_sent.
  *
- * Race argument. The sender stores request, then reads in_vmm; the target stores in_vmm = 0 (leave_vmm in exit.c), then
+ * Race argument. The sender stores request, then reads in_vmm; the target stores in_vmm = 0 (the end of svm_handle_exit()), then
  * reads request; both sequentially consistent, so at least one sees the other. If the sender sees in_vmm == 0 it sends an NMI, which
  * the target, with GIF clear until its VMRUN (AMD APM vol. 2, 15.17), takes as an exit before one more instruction of the
  * OS's. If it sees 1, the target has yet to read request. So kicks go only to CPUs that run the OS.
@@ -18,7 +18,14 @@
 #include "virt/guard.h"
 #include "virt/vendor.h"
 
-#define KICK_TIMEOUT_MS 5000u
+#define RESEND_MS 2000u
+#define GIVE_UP_MS 10000u
+
+static void send(struct cpu *target)
+{
+	machine.count.kicks++;
+	apic_send(target->apic_id, ICR_MODE_NMI << 8 | ICR_ASSERT);
+}
 
 static void ask(struct cpu *target, enum kick_request request)
 {
@@ -27,18 +34,30 @@ static void ask(struct cpu *target, enum kick_request request)
 		return;
 	if (__atomic_exchange_n(&target->nmi_sent, 1, __ATOMIC_SEQ_CST))
 		return; /* one is on its way and will do */
-	machine.count.kicks++;
-	apic_send(target->apic_id, ICR_MODE_NMI << 8 | ICR_ASSERT);
+	send(target);
 }
 
-static void wait_for(struct cpu *self, struct cpu *target)
+/*
+ * A CPU that is very slow to answer is asked again: going on without its answer might do harm, an NMI too many hardly (it
+ * merges with the first, or is taken for the OS's if the CPU takes the first at this very moment). For a flush there is no
+ * end of waiting: the CPU may hold a translation that lets it write where it must not any more. A guard can be begun
+ * without a CPU that is outside Scrim already.
+ */
+static void wait_for(struct cpu *self, struct cpu *target, enum kick_request request)
 {
-	uint64_t end = rdtsc() + delay_tsc_hz() / 1000 * KICK_TIMEOUT_MS;
+	uint64_t ms = delay_tsc_hz() / 1000, now = rdtsc();
+	uint64_t resend = now + ms * RESEND_MS, give_up = now + ms * GIVE_UP_MS;
 
 	while (__atomic_load_n(&target->request, __ATOMIC_SEQ_CST)) {
 		kick_serve(self);
 		cpu_pause();
-		if (rdtsc() > end) {
+		now = rdtsc();
+		if (now > resend && !__atomic_load_n(&target->in_vmm, __ATOMIC_SEQ_CST)) {
+			__atomic_store_n(&target->nmi_sent, 1, __ATOMIC_SEQ_CST);
+			send(target);
+			resend = now + ms * RESEND_MS;
+		}
+		if (now > give_up && request & KICK_APPLY) {
 			target->started = false;
 			machine.count.cpus_lost++;
 			return;
@@ -53,7 +72,7 @@ void kick_others(struct cpu *self, enum kick_request request)
 			ask(&machine.cpu[i], request);
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		if (&machine.cpu[i] != self && machine.cpu[i].started)
-			wait_for(self, &machine.cpu[i]);
+			wait_for(self, &machine.cpu[i], request);
 }
 
 void kick_serve(struct cpu *self)
@@ -77,10 +96,20 @@ bool kick_took_nmi(struct cpu *self)
 
 void machine_lock(struct cpu *self)
 {
+	while (__atomic_load_n(&machine.lock_urgent, __ATOMIC_RELAXED) || !lock_try(&machine.lock)) {
+		kick_serve(self);
+		cpu_pause();
+	}
+}
+
+void machine_lock_first(struct cpu *self)
+{
+	__atomic_fetch_add(&machine.lock_urgent, 1, __ATOMIC_RELAXED);
 	while (!lock_try(&machine.lock)) {
 		kick_serve(self);
 		cpu_pause();
 	}
+	__atomic_fetch_sub(&machine.lock_urgent, 1, __ATOMIC_RELAXED);
 }
 
 void machine_unlock(void)

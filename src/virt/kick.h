@@ -14,8 +14,8 @@ enum kick_request {
 
 /*
  * Every other CPU that may execute the OS's code does what `request` says before it executes any more of it; returns when
- * all have. Machine lock held by `self`. A CPU that does not answer within KICK_TIMEOUT_MS is outside Scrim: it is counted
- * as lost and never waited for again.
+ * all have. Machine lock held by `self`. A CPU that does not answer a KICK_APPLY for 10 s is outside Scrim: it is counted as
+ * lost, never waited for again, and from then on no page is moved.
  */
 void kick_others(struct cpu *self, enum kick_request request);
 

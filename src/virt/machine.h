@@ -29,7 +29,8 @@ struct machine_operation {
 };
 
 struct machine {
-	struct lock lock; /* taken by machine_lock() only */
+	struct lock lock; /* taken by machine_lock() and machine_lock_first() only */
+	uint32_t lock_urgent; /* CPUs that want it before all others */
 	const struct vendor_ops *vendor;
 	uint32_t cpu_count;
 	struct cpu *cpu;  /* cpu_count of them */
@@ -48,6 +49,11 @@ struct machine {
 
 extern struct machine machine;
 
-/* Takes the machine lock; while it waits, `self` serves the kicks of the CPU that holds it. */
+/*
+ * Takes the machine lock; while it waits, `self` serves the kicks of the CPU that holds it. Not a ticket lock: a waiter may
+ * be taken away by INIT, and its ticket would never be called.
+ */
 void machine_lock(struct cpu *self);
+/* The same, before all CPUs that wait in machine_lock(). */
+void machine_lock_first(struct cpu *self);
 void machine_unlock(void);

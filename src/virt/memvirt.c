@@ -156,14 +156,21 @@ err_t memvirt_event(enum memvirt_event event)
 		memvirt_need_map();
 	if (transition.next == machine.state)
 		return SCRIM_OK;
+	if (transition.action == MEMVIRT_LOCK_MAP) {
+		err_t err = mem_remap_start(&machine.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX));
+
+		if (err != SCRIM_OK)
+			return err;
+	}
 	if (machine.state == SCRIM_REMAPPING)
 		mem_remap_stop(&machine.mem);
 	machine.state = transition.next;
 	if (transition.action == MEMVIRT_BUILD_MAP || transition.action == MEMVIRT_NEW_EPOCH)
 		switch_absent_cpus();
-	if (transition.action == MEMVIRT_UNLOCK_MAP || transition.action == MEMVIRT_DROP_MAP)
+	if (event == MEMVIRT_ALL_SWITCHED)
 		machine.count.switches++;
-	guard_trap_apic(); /* rights only grow here, but for NATIVE, where nobody is left to hold them */
+	/* Unflushed also where rights shrink (NATIVE): a CPU that keeps the larger right is one that a visit has yet to settle. */
+	guard_trap_apic();
 	return SCRIM_OK;
 }
 
@@ -188,21 +195,32 @@ uint32_t memvirt_visit(struct cpu *self)
 	return left;
 }
 
-err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame)
+err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame, struct mem_moved *moved)
 {
 	engine_cpu = self;
-	return mem_displace(&machine.mem, page, frame, &machine.last.moved);
+	return mem_displace(&machine.mem, page, frame, moved);
 }
 
-uint64_t memvirt_step(struct cpu *self, uint32_t pages)
+err_t memvirt_step(struct cpu *self, uint32_t pages, uint64_t *left)
 {
+	static struct mem_batch batch; /* the lock is held until it has ended */
+	enum mem_step step;
+
 	engine_cpu = self;
-	if (!machine.mem.remap.active)
-		CHECK(mem_remap_start(&machine.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) == SCRIM_OK);
-	uint64_t left = mem_bring_home(&machine.mem, pages, &machine.last.moved);
-	if (!left)
+	step = mem_remap_begin(&machine.mem, &batch, pages);
+	if (step == MEM_STEP_NO_FRAME)
+		return SCRIM_ENOFRAME;
+	if (step == MEM_STEP_NO_TABLE)
+		return SCRIM_ENOTABLE;
+	if (step == MEM_STEP_MOVES) {
+		flush(&machine.xlat);
+		mem_batch_copy(&machine.mem, &batch);
+		mem_batch_end(&machine.mem, &batch, &machine.last.moved);
+	}
+	*left = machine.mem.displaced;
+	if (!*left)
 		CHECK(memvirt_event(MEMVIRT_ALL_HOME) == SCRIM_OK);
-	return left;
+	return SCRIM_OK;
 }
 
 enum scrim_violation memvirt_check(uint64_t *where)
@@ -217,7 +235,7 @@ enum scrim_violation memvirt_check(uint64_t *where)
 static bool anybody_translates(void)
 {
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		if (machine.cpu[i].started && machine.cpu[i].translating)
+		if (machine.cpu[i].translating)
 			return true;
 	return false;
 }

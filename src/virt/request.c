@@ -16,7 +16,7 @@ typedef err_t (*request_fn)(struct cpu *self, struct request *request);
 static err_t state_refused(struct request *request)
 {
 	request->result[0] = guard_machine_state();
-	request->has_results = true;
+	request->result_count = 1;
 	return SCRIM_ESTATE;
 }
 
@@ -50,11 +50,12 @@ static err_t serve_devirtualize(struct cpu *self, struct request *request)
 	bool begins = machine.state == SCRIM_VIRTUALIZED;
 
 	(void)self;
-	if (memvirt_event(machine.mem.displaced ? MEMVIRT_DEVIRTUALIZE : MEMVIRT_DEVIRTUALIZE_HOME))
+	err_t err = memvirt_event(machine.mem.displaced ? MEMVIRT_DEVIRTUALIZE : MEMVIRT_DEVIRTUALIZE_HOME);
+	if (err == SCRIM_ESTATE)
 		return state_refused(request);
-	if (begins)
+	if (err == SCRIM_OK && begins)
 		operation_begin(SCRIM_OP_DEVIRTUALIZE);
-	return SCRIM_OK;
+	return err;
 }
 
 static err_t serve_visit(struct cpu *self, struct request *request)
@@ -78,12 +79,12 @@ static err_t serve_step(struct cpu *self, struct request *request)
 		return state_refused(request);
 	if (machine.count.cpus_lost)
 		return SCRIM_ECPU;
-	request->result[0] = memvirt_step(self, (uint32_t)request->argument[0]);
-	return SCRIM_OK;
+	return memvirt_step(self, (uint32_t)request->argument[0], &request->result[0]);
 }
 
 static err_t serve_move(struct cpu *self, struct request *request)
 {
+	struct mem_moved moved = { 0 };
 	mfn_t frame;
 
 	if (request->argument[0] & PAGE_MASK)
@@ -92,11 +93,14 @@ static err_t serve_move(struct cpu *self, struct request *request)
 		return state_refused(request);
 	if (machine.count.cpus_lost)
 		return SCRIM_ECPU; /* a CPU outside Scrim would go on using the old frame */
+	err_t err = memvirt_displace(self, gfn_of_address(request->argument[0]), &frame, &moved);
+	if (err)
+		return err;
 	operation_begin(SCRIM_OP_MOVE);
-	err_t err = memvirt_displace(self, gfn_of_address(request->argument[0]), &frame);
-	if (err == SCRIM_OK)
-		request->result[0] = mfn_address(frame);
-	return err;
+	machine.last.start_tsc = self->exit_start_tsc;
+	machine.last.moved = moved;
+	request->result[0] = mfn_address(frame);
+	return SCRIM_OK;
 }
 
 static err_t serve_check(struct cpu *self, struct request *request)
@@ -107,7 +111,7 @@ static err_t serve_check(struct cpu *self, struct request *request)
 	enum scrim_violation violation = memvirt_check(&where);
 	request->result[0] = violation;
 	request->result[1] = where;
-	request->has_results = true;
+	request->result_count = 2;
 	return violation == SCRIM_HOLDS ? SCRIM_OK : SCRIM_EINVARIANT;
 }
 
@@ -169,16 +173,17 @@ void request_serve(struct cpu *self, struct request *request)
 {
 	uint32_t op = request->eax - SCRIM_MAGIC;
 
-	request->has_results = false;
+	request->result_count = 0;
 	if (request->eax < SCRIM_MAGIC || op >= ARRAY_SIZE(serve)) {
 		request->eax = SCRIM_EBADREQ;
 		return;
 	}
 	machine_lock(self);
 	err_t err = serve[op](self, request);
-	if (changes_something(op))
+	if (err == SCRIM_OK && changes_something(op))
 		operation_account(self->exit_start_tsc);
 	machine_unlock();
-	request->has_results |= err == SCRIM_OK;
+	if (err == SCRIM_OK)
+		request->result_count = 2;
 	request->eax = err;
 }

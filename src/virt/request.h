@@ -8,7 +8,7 @@ struct request {
 	uint32_t eax;           /* in: SCRIM_REQUEST(op); out: enum scrim_status */
 	uint64_t argument[2];
 	uint64_t result[2];
-	bool has_results;       /* out: results are to be given, also with an error that has some */
+	uint32_t result_count;  /* out: how many of them are to be given; the other registers stay as they are */
 };
 
 /* Carries out one request that came in an exit of `self`. */

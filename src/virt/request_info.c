@@ -27,7 +27,7 @@ static uint64_t pages_managed(void)
 {
 	uint64_t pages = 0;
 
-	if (!memvirt_is_on())
+	if (machine.state != SCRIM_VIRTUALIZED && machine.state != SCRIM_REMAPPING)
 		return 0;
 	for (uint32_t i = 0; i < machine.os_ram.count; i++)
 		for (uint32_t j = 0; j < machine.dma_free.count; j++) {

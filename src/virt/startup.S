@@ -70,11 +70,18 @@ startup_entry:
 	cpuid
 	shrl $24, %ebx
 	movl %ebx, %edi
-2:	leaq startup_cpu_by_apic_id(%rip), %rax
+2:	cmpl $255, %edi			/* ACPI_CPUS_MAX; one that firmware did not list is nobody's */
+	jae 3f
+	leaq startup_cpu_by_apic_id(%rip), %rax
 	movq (%rax, %rdi, 8), %rdi	/* struct cpu */
+	testq %rdi, %rdi
+	jz 3f
 	movq 120(%rdi), %rsp		/* stack_top */
 	xorl %ebp, %ebp
 	call startup_main
 	ud2
+3:	cli
+	hlt
+	jmp 3b
 
 	.section .note.GNU-stack, "", @progbits

@@ -13,7 +13,7 @@
 #include "virt/vendor.h"
 
 #define STACK_BYTES KIB(8)
-#define START_TIMEOUT_MS 500u
+#define START_TIMEOUT_MS 5000u
 
 extern const uint8_t startup_code[], startup_code_end[], startup_data[];
 extern void startup_entry(void);
@@ -85,6 +85,16 @@ const char *startup_all_cpus(char *line, size_t size)
 		return line;
 	}
 	return NULL;
+}
+
+void startup_stop_cpus(void)
+{
+	uint32_t self = apic_id_by_cpuid();
+
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		if (machine.cpu[i].apic_id != self)
+			apic_send(machine.cpu[i].apic_id, ICR_MODE_INIT << 8 | ICR_ASSERT | ICR_LEVEL);
+	delay_us(10000);
 }
 
 void startup_main(struct cpu *cpu)

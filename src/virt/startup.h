@@ -22,5 +22,8 @@ void startup_prepare_cpu(struct cpu *cpu);
  */
 const char *startup_all_cpus(char *line, size_t size);
 
+/* Puts every CPU that has been started back to where INIT leaves it: Scrim's memory will not be its own any more. */
+void startup_stop_cpus(void);
+
 /* Called from startup.S on the new CPU's own stack. */
 void NORETURN startup_main(struct cpu *cpu);

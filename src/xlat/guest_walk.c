@@ -56,7 +56,7 @@ static uint64_t leaf_address(const struct shape *shape, uint32_t level, uint64_t
 bool guest_walk(const struct guest_paging *paging, uint64_t linear, guest_read_fn read, void *context, uint64_t *physical)
 {
 	if (!(paging->cr0 & CR0_PG)) {
-		*physical = linear;
+		*physical = (uint32_t)linear;
 		return true;
 	}
 	const struct shape *shape = shape_of(paging);

@@ -173,6 +173,8 @@ static uint64_t *find_entry(const struct xlat *xlat, uint64_t address, uint32_t 
 {
 	uint64_t *table = table_at(xlat, xlat->root);
 
+	if (address >> BITS_MAX)
+		return NULL;
 	for (*level = NPT_LEVELS;; --*level) {
 		uint64_t *entry = &table[npt_index(address, *level)];
 		if (!is_table(*entry, *level))
@@ -266,17 +268,24 @@ static void release(struct xlat *xlat, gfn_t page)
 	(void)xlat, (void)page; /* merged by tidy(), when it costs no flush */
 }
 
+/* As a CPU walks: what lies below a detached table is absent, whatever its entry says. */
 static bool get(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
-	uint32_t level;
-	uint64_t address = gfn_address(page);
-	const uint64_t *entry = find_entry(xlat, address, &level);
+	uint32_t level = NPT_LEVELS;
+	uint64_t address = gfn_address(page), entry;
+	const uint64_t *table = table_at(xlat, xlat->root);
 
-	if (!entry || !(*entry & NPT_PRESENT))
+	if (address >> BITS_MAX)
+		return false;
+	while ((entry = table[npt_index(address, level)]) & NPT_PRESENT && is_table(entry, level)) {
+		table = table_at(xlat, entry);
+		level--;
+	}
+	if (!(entry & NPT_PRESENT))
 		return false;
 	uint64_t size = 1ull << npt_shift(level);
-	*frame = mfn_of_address(align_down(*entry & NPT_ADDRESS, size) | (address & (size - 1)));
-	*access = *entry & NPT_WRITE ? MEM_ACCESS_ALL : MEM_ACCESS_READ;
+	*frame = mfn_of_address(align_down(entry & NPT_ADDRESS, size) | (address & (size - 1)));
+	*access = entry & NPT_WRITE ? MEM_ACCESS_ALL : MEM_ACCESS_READ;
 	return true;
 }
 

@@ -405,7 +405,7 @@ int main(int argc, char **argv)
 	fuzz_catch_faults();
 	if (run != fuzz_run_user && !port_access_open()) {
 		fprintf(stderr, "portfuzz: ioperm: %s; root is wanted\n", strerror(errno));
-		return 1;
+		return 2;
 	}
 	run(&fuzz);
 	fuzz_report(&fuzz);

@@ -6,6 +6,7 @@
  */
 #include "portfuzz.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/io.h>
@@ -53,7 +54,7 @@ bool port_access_open(void)
 	if (text != NULL)
 		mock.state = (uint64_t)atoi(text);
 	/* Rights are inherited: here every instruction must fault and none may reach a port. */
-	return ioperm(0, 65536, 0) == 0;
+	return ioperm(0, 65536, 0) == 0 || errno == ENOSYS; /* a kernel that gives no such rights has none to take */
 }
 
 struct mock_reply {

@@ -92,7 +92,8 @@ def compare(t, kernel, log, chance):
     bare, seen = (normalized(logs[name], chance) for name in ("bare", "scrim"))
     complaints = judge(kernel, bare, seen)
     check(not complaints, "- bare, + on Scrim:\n" + "\n".join(complaints))
-    print(f"figure: dmesg, {kernel} kernel: {sum(seen.values())} lines compared, {sum((seen - bare).values())} differ, each one explained")
+    differing = sum((seen - bare).values())
+    print(f"figure: dmesg, {kernel} kernel: {sum(seen.values())} lines compared, {differing} differ, each one explained")
 
 
 @test("dmesg-cloud", cost=12)

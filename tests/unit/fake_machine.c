@@ -5,6 +5,8 @@
  */
 #include "fake_machine.h"
 
+#include "mem/p2m.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,8 +90,20 @@ void fake_machine_access(struct fake_machine *machine)
 		*place = machine->wrote[page][word] = fake_random(&machine->seed);
 }
 
+/* The CPU in an exit reads the map, without the lock, and holds on to the leaves that it has found. */
+static void read_map(struct fake_machine *machine)
+{
+	for (uint64_t chunk = 0; machine->mem && chunk < machine->mem->chunk_count; chunk++) {
+		const void *leaf = machine->mem->root[chunk].leaf;
+
+		for (uint32_t i = 0; leaf && i < FAKE_LEAVES; i++)
+			machine->read[i] |= machine->leaf[i] == leaf;
+	}
+}
+
 static void run_cpus(struct fake_machine *machine)
 {
+	read_map(machine);
 	for (uint64_t left = fake_random_below(&machine->seed, 3); left > 0; left--)
 		fake_machine_access(machine);
 }
@@ -157,6 +171,8 @@ static void table_free(void *context, void *page)
 		fault(machine, "a table page is freed that is not out");
 		return;
 	}
+	if (machine->read[slot - machine->leaf])
+		fault(machine, "a leaf is freed that a CPU in an exit may be reading");
 	free(page);
 	*slot = NULL;
 }
@@ -251,6 +267,7 @@ static void flush(void *context)
 		run_cpus(machine);
 		memset(machine->tlb[cpu], 0, sizeof(machine->tlb[cpu]));
 	}
+	memset(machine->read, 0, sizeof(machine->read));
 	run_cpus(machine);
 	machine->given_up = 0;
 	machine->flushes++;
@@ -382,6 +399,25 @@ void fake_machine_verify(struct fake_machine *machine)
 		if (memcmp(machine->frame[frame], machine->wrote[page], sizeof(machine->wrote[page])) != 0)
 			fault(machine, "a page does not hold what the OS wrote");
 	}
+}
+
+uint64_t fake_bring_home(struct mem *mem, uint32_t limit, struct mem_moved *moved)
+{
+	static struct mem_batch batch;
+	enum mem_step step = MEM_STEP_AGAIN;
+
+	if (limit == 0 || mem->displaced == 0 ||
+	    mem_remap_start(mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) != SCRIM_OK)
+		return mem->displaced;
+	while (step == MEM_STEP_AGAIN)
+		step = mem_remap_begin(mem, &batch, limit);
+	if (step == MEM_STEP_MOVES) {
+		mem->config.port->flush(mem->config.port_context);
+		mem_batch_copy(mem, &batch);
+		mem_batch_end(mem, &batch, moved);
+	}
+	mem_remap_stop(mem);
+	return mem->displaced;
 }
 
 uint32_t fake_machine_leaves(const struct fake_machine *machine)

@@ -14,10 +14,18 @@ static void fault(struct small_world *world, const char *what)
 		world->fault = what;
 }
 
+/* A CPU in an exit reads the map, without the lock. It may do so between any two calls. */
+static void read_map(struct small_world *world)
+{
+	if (world->mem->root[0].leaf)
+		world->reading = world->mem->root[0].leaf;
+}
+
 static void *table_alloc(void *context)
 {
 	struct small_world *world = context;
 
+	read_map(world);
 	world->asked++;
 	if (world->given_up)
 		fault(world, "a table page is asked for before a flush");
@@ -32,6 +40,8 @@ static void table_free(void *context, void *page)
 	struct small_world *world = context;
 
 	world->tables--;
+	if (page == world->reading)
+		fault(world, "a leaf is freed that a CPU in an exit may be reading");
 	free(page);
 }
 
@@ -40,6 +50,7 @@ static bool map_prepare(void *context, gfn_t page)
 	struct small_world *world = context;
 
 	(void)page;
+	read_map(world);
 	world->asked++;
 	if (world->given_up)
 		fault(world, "map_prepare before a flush");
@@ -68,6 +79,7 @@ static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access acce
 	struct small_world *world = context;
 	uint64_t n = page.n;
 
+	read_map(world);
 	if (n >= world->ram_pages || frame.n >= SMALL_PAGES) {
 		fault(world, "map_set out of RAM");
 		return;
@@ -105,6 +117,8 @@ static void flush(void *context)
 	struct small_world *world = context;
 
 	memset(world->stale_count, 0, sizeof(world->stale_count));
+	world->reading = NULL;
+	read_map(world);
 	world->given_up = 0;
 	world->flushes++;
 }
@@ -203,6 +217,7 @@ void small_start(struct small_world *world, struct mem *mem, const uint32_t *map
 	config.storage = world->storage;
 	memset(world->storage, 0, mem_storage_bytes(pages * PAGE_SIZE, (SMALL_SPARE + spare) * PAGE_SIZE));
 	mem_init(mem, &config);
+	world->mem = mem;
 	mem->reverse = &reverse_search;
 	set_map(world, mem, map);
 }

@@ -19,6 +19,8 @@ struct small_world {
 	struct { uint64_t frame; enum mem_access access; } now[SMALL_PAGES], stale[SMALL_PAGES][SMALL_STALE];
 	uint32_t stale_count[SMALL_PAGES];
 	uint32_t tables, given_up, flushes, copies;
+	const struct mem *mem;
+	const void *reading; /* the leaf that a CPU in an exit has found in the map since the last flush */
 	uint32_t fail_at, asked;
 	uint32_t lent; /* bits: pages that the OS does not touch */
 	struct range_list ram;

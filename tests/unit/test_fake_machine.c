@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "mem/p2m.h"
 
 #define PAGE_A     300u
 #define PAGE_B     301u
@@ -222,6 +223,31 @@ static void test_page_left_absent(void **unused)
 	assert_found("a page was left absent");
 }
 
+/* A leaf that was in the map when it was last read, freed with no flush between. */
+static void test_leaf_freed_unflushed(void **unused)
+{
+	(void)unused;
+	struct mem_config config = fake_machine_config(&machine);
+	struct mem mem;
+	struct p2m_leaf *leaf;
+
+	mem_init(&mem, &config);
+	machine.mem = &mem;
+	assert_true(p2m_add_leaf(&mem, 0));
+	port->flush(&machine);
+	leaf = p2m_take_leaf(&mem, 0);
+	assert_non_null(leaf);
+	port->flush(&machine);
+	port->table_free(&machine, leaf);
+	assert_null(machine.fault);
+
+	assert_true(p2m_add_leaf(&mem, 0));
+	port->flush(&machine);
+	port->table_free(&machine, p2m_take_leaf(&mem, 0));
+	assert_found("a leaf is freed that a CPU in an exit may be reading");
+	free(config.storage);
+}
+
 /* The engine on a machine whose flush forgets one CPU. */
 static void test_broken_flush(void **unused)
 {
@@ -235,7 +261,7 @@ static void test_broken_flush(void **unused)
 	machine.flush_broken = true;
 	for (uint64_t page = 256; page < 500 && !machine.fault; page++) {
 		assert_int_equal(mem_displace(&mem, gfn(page), &frame, &moved), SCRIM_OK);
-		mem_bring_home(&mem, 1, &moved);
+		fake_bring_home(&mem, 1, &moved);
 	}
 	assert_non_null(machine.fault);
 	free(config.storage);
@@ -264,6 +290,7 @@ int main(void)
 		TEST(test_release_unflushed),
 		TEST(test_double_free),
 		TEST(test_page_left_absent),
+		TEST(test_leaf_freed_unflushed),
 		TEST(test_broken_flush),
 	};
 

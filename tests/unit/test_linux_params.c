@@ -188,6 +188,9 @@ static void test_screen_linear(void **unused)
 	(void)unused;
 	boot.framebuffer = (struct boot_framebuffer){ 0xfd000000, 5120, 1280, 801, 32, 1, 16, 8, 8, 8, 0, 8 };
 	fill();
+	assert_int_equal(block[0x0f], 0x70); /* a loader's own driver set it up */
+	boot.vbe = true;
+	fill();
 	assert_int_equal(block[0x0f], 0x23);
 	assert_int_equal(get(block, 0x12, 2), 1280);
 	assert_int_equal(get(block, 0x14, 2), 801);
@@ -238,6 +241,7 @@ static void test_screen_impossible(void **unused)
 		assert_int_equal(block[0x07], 80);
 	}
 	boot.framebuffer = (struct boot_framebuffer){ 0xfd000000, 65535, 65535, 65535, 255, 1, 255, 255, 255, 255, 255, 255 };
+	boot.vbe = true;
 	fill();
 	assert_int_equal(block[0x0f], 0x23);
 }

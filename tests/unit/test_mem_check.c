@@ -93,7 +93,7 @@ static void leaf_left_in_native(struct bench *b)
 {
 	struct mem_moved moved = { 0 };
 
-	assert_int_equal(mem_bring_home(&b->mem, SCRIM_BATCH_MAX, &moved), 0);
+	assert_int_equal(fake_bring_home(&b->mem, SCRIM_BATCH_MAX, &moved), 0);
 	assert_true(p2m_add_leaf(&b->mem, 9));
 	b->view.state = SCRIM_NATIVE;
 }
@@ -108,7 +108,7 @@ static void free_count_off_at_home(struct bench *b)
 {
 	struct mem_moved moved = { 0 };
 
-	assert_int_equal(mem_bring_home(&b->mem, SCRIM_BATCH_MAX, &moved), 0);
+	assert_int_equal(fake_bring_home(&b->mem, SCRIM_BATCH_MAX, &moved), 0);
 	b->mem.free_frames--;
 	b->view.state = SCRIM_NATIVE;
 }
@@ -163,7 +163,7 @@ static void all_home(struct bench *b)
 {
 	struct mem_moved moved = { 0 };
 
-	assert_int_equal(mem_bring_home(&b->mem, SCRIM_BATCH_MAX, &moved), 0);
+	assert_int_equal(fake_bring_home(&b->mem, SCRIM_BATCH_MAX, &moved), 0);
 	b->view = (struct mem_view){ .state = SCRIM_CEASING, .all_cpus_translate = false };
 }
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns nothing. Knows the few forms that reach Scrim, not x86 (docs/decisions/0009-no-instruction-decoder.md), and refuses what
+ * it does not know for certain: a length that is wrong would have the OS go on in the middle of an instruction. Reads no byte
+ * beyond those given. The format of instructions: AMD APM vol. 3, 1.1 to 1.5.
+ */
+#include "svm/svm_decode.h"
+
+#include "base/bytes.h"
+
+#define REX_B 1u
+#define REX_R 4u
+#define REX_W 8u
+#define REX_HIGH(rex, bit) ((rex) & (bit) ? 8u : 0u) /* what the bit adds to a register's number */
+
+#define OPERAND_SIZE 0x66
+#define ADDRESS_SIZE 0x67
+#define LOCK 0xf0
+
+static bool is_legacy_prefix(uint8_t byte)
+{
+	static const uint8_t prefixes[] = { OPERAND_SIZE, ADDRESS_SIZE, LOCK, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(prefixes); i++)
+		if (byte == prefixes[i])
+			return true;
+	return false;
+}
+
+bool svm_decode_prefixes(const struct svm_code *code, struct svm_prefixes *prefixes)
+{
+	bool operand = false, address = false; /* a prefix that is repeated counts once */
+
+	*prefixes = (struct svm_prefixes){ .opcode = 0 };
+	for (; prefixes->opcode < code->count; prefixes->opcode++) {
+		uint8_t byte = code->bytes[prefixes->opcode];
+		if (is_legacy_prefix(byte)) {
+			prefixes->rex = 0; /* ignored when another prefix follows it (1.2.7) */
+			prefixes->lock |= byte == LOCK;
+			operand |= byte == OPERAND_SIZE;
+			address |= byte == ADDRESS_SIZE;
+		} else if (code->bits == 64 && (byte & 0xf0) == 0x40) {
+			prefixes->rex = byte;
+		} else {
+			break;
+		}
+	}
+	prefixes->operand16 = operand != (code->bits == 16);
+	if (code->bits == 64)
+		prefixes->address_bytes = address ? 4 : 8;
+	else
+		prefixes->address_bytes = address != (code->bits == 16) ? 2 : 4;
+	return prefixes->opcode < code->count;
+}
+
+/* Bytes of ModRM, SIB and displacement with 32-bit or 64-bit addressing (1.4). 0: no memory operand, or cut short. */
+static uint32_t memory_bytes(const uint8_t *modrm, uint32_t left)
+{
+	if (!left || *modrm >> 6 == 3)
+		return 0;
+	uint32_t mod = *modrm >> 6, base = *modrm & 7, bytes = 1;
+	if (base == 4) {
+		if (left < 2)
+			return 0;
+		base = modrm[1] & 7;
+		bytes = 2;
+	}
+	if (mod == 1)
+		return bytes + 1;
+	return mod == 2 || base == 5 ? bytes + 4 : bytes;
+}
+
+/* ADD, OR, ADC, SBB, AND, SUB, XOR, CMP: bits 5-3 of the opcode, or of ModRM in the immediate group. */
+static bool find_arithmetic(uint32_t number, enum svm_operation *operation)
+{
+	static const uint8_t operations[8] = { SVM_ADD, SVM_OR, 0, 0, SVM_AND, SVM_SUB, SVM_XOR, 0 };
+
+	*operation = operations[number];
+	return operations[number] != 0;
+}
+
+/* What an opcode that is followed by ModRM does, by it and by ModRM's middle field. False: unknown. */
+static bool find_operation(uint8_t opcode, uint32_t field, enum svm_operation *operation, uint32_t *immediate_bytes)
+{
+	*immediate_bytes = 0;
+	*operation = SVM_MOV;
+	switch (opcode) {
+	case 0x89: /* MOV r/m32, r32 */
+		return true;
+	case 0xc7: /* MOV r/m32, imm32 */
+		*immediate_bytes = 4;
+		return field == 0;
+	case 0x87: /* XCHG r/m32, r32 */
+		*operation = SVM_XCHG;
+		return true;
+	case 0x01: case 0x09: case 0x21: case 0x29: case 0x31: /* ADD, OR, AND, SUB, XOR r/m32, r32 */
+		return find_arithmetic(opcode >> 3, operation);
+	case 0x81: case 0x83: /* the same with imm32, and with imm8 */
+		*immediate_bytes = opcode == 0x81 ? 4 : 1;
+		return find_arithmetic(field, operation);
+	default:
+		return false;
+	}
+}
+
+bool svm_decode_store(const struct svm_code *code, struct svm_store *store)
+{
+	struct svm_prefixes prefixes;
+	uint32_t immediate_bytes;
+
+	*store = (struct svm_store){ .operation = SVM_MOV };
+	/* REX.W makes it a 64-bit store, which no register of the APIC takes. */
+	if (!svm_decode_prefixes(code, &prefixes) || prefixes.operand16 || prefixes.rex & REX_W || prefixes.address_bytes == 2)
+		return false;
+	uint8_t opcode = code->bytes[prefixes.opcode];
+	uint32_t at = prefixes.opcode + 1;
+	if (opcode == 0xa3) { /* MOV moffs32, eax */
+		store->length = at + prefixes.address_bytes;
+		return !prefixes.lock && store->length <= code->count;
+	}
+	uint32_t bytes = memory_bytes(code->bytes + at, code->count - at);
+	if (!bytes)
+		return false;
+	uint32_t field = code->bytes[at] >> 3 & 7;
+	if (!find_operation(opcode, field, &store->operation, &immediate_bytes))
+		return false;
+	store->length = at + bytes + immediate_bytes;
+	if (store->length > code->count || (prefixes.lock && store->operation == SVM_MOV))
+		return false;
+	store->reg = field | REX_HIGH(prefixes.rex, REX_R);
+	store->is_immediate = immediate_bytes != 0;
+	if (immediate_bytes == 4)
+		store->immediate = load_u32(code->bytes + at + bytes);
+	else if (immediate_bytes == 1)
+		store->immediate = (uint32_t)(int32_t)(int8_t)code->bytes[at + bytes];
+	return true;
+}
+
+bool svm_decode_mov_to_cr3(const struct svm_code *code, uint32_t *reg, uint32_t *length)
+{
+	struct svm_prefixes prefixes;
+
+	/* 0F 22 /3, register form whatever the mod bits say (MOV CRn). REX.R or LOCK would make it another CR. */
+	if (!svm_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.rex & REX_R)
+		return false;
+	const uint8_t *op = code->bytes + prefixes.opcode;
+	*reg = (op[2] & 7u) | REX_HIGH(prefixes.rex, REX_B);
+	*length = prefixes.opcode + 3;
+	return op[0] == 0x0f && op[1] == 0x22 && (op[2] & 0x38) == 0x18;
+}
+
+uint32_t svm_decode_result(enum svm_operation operation, uint32_t old, uint32_t operand)
+{
+	switch (operation) {
+	case SVM_ADD:
+		return old + operand;
+	case SVM_OR:
+		return old | operand;
+	case SVM_AND:
+		return old & operand;
+	case SVM_SUB:
+		return old - operand;
+	case SVM_XOR:
+		return old ^ operand;
+	default: /* SVM_MOV, SVM_XCHG */
+		return operand;
+	}
+}
