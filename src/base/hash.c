@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the inclusion of xxHash, which is header-only here: nothing of it but XXH64 is left in the image. */
 #define XXH_INLINE_ALL
-#define XXH_NO_XXH3
 #include <xxhash.h>
 
 #include "base/hash.h"

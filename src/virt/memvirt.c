@@ -7,7 +7,6 @@
 
 #include "hw/console.h"
 #include "mem/mem_check.h"
-#include "mem/p2m.h"
 #include "virt/guard.h"
 #include "virt/port.h"
 #include "virt/vendor.h"
@@ -65,9 +64,14 @@ err_t memvirt_event(enum memvirt_event event)
 	return SCRIM_OK;
 }
 
+uint64_t memvirt_ram_end(void)
+{
+	return machine.os_ram.entry[machine.os_ram.count - 1].end;
+}
+
 void memvirt_manage_all(bool all, bool begins)
 {
-	uint64_t top = machine.mem.chunk_count << (P2M_CHUNK_SHIFT + PAGE_SHIFT);
+	uint64_t top = memvirt_ram_end();
 
 	/* Neither can fail: the map is Identity, and each leaves one entry in the list. */
 	if (all)

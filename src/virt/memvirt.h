@@ -20,6 +20,9 @@ void memvirt_need_map(void);
 /* Puts one event into the state table and acts on its answer. SCRIM_ESTATE when the table refuses. */
 err_t memvirt_event(enum memvirt_event event) MUST_CHECK;
 
+/* Where the OS's RAM ends. */
+uint64_t memvirt_ram_end(void);
+
 /*
  * Memory is being virtualized, from the beginning or (resumed) not: all RAM is managed, or nothing until it is named. A resumed
  * one keeps what has been named.

@@ -219,6 +219,24 @@ err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse)
 	return mem_use_reverse(&machine.mem, (enum mem_reverse)reverse);
 }
 
+/* In one go: nobody else runs. */
+static void bring_all_home(struct cpu *self)
+{
+	enum mem_step step = MEM_STEP_AGAIN;
+
+	CHECK(mem_remap_start(&machine.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) == SCRIM_OK);
+	port_run_on(self);
+	while (step == MEM_STEP_AGAIN || step == MEM_STEP_MOVES) {
+		step = mem_remap_begin(&machine.mem, self->batch, SCRIM_BATCH_MAX);
+		if (step != MEM_STEP_MOVES)
+			continue;
+		port_ops.flush(&machine.xlat);
+		mem_batch_copy(&machine.mem, self->batch);
+		mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
+	}
+	mem_remap_stop(&machine.mem);
+}
+
 void moving_end_lending(struct cpu *self)
 {
 	struct mem *mem = &machine.mem;
@@ -230,9 +248,7 @@ void moving_end_lending(struct cpu *self)
 		moving_stop_home();
 		CHECK(memvirt_event(MEMVIRT_ABORT) == SCRIM_OK);
 	}
-	port_run_on(self);
-	while (mem_bring_home(mem, SCRIM_BATCH_MAX, &machine.last.moved))
-		;
+	bring_all_home(self);
 	while (mem->lent_frames)
 		for (uint32_t i = 0; i < mem->lent.count; i++)
 			if (mem->lent.entry[i].type == RANGE_RAM) {

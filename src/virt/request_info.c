@@ -166,7 +166,7 @@ static uint64_t info_of_machine(enum scrim_info item)
 	case SCRIM_INFO_TSC_HZ:
 		return delay_tsc_hz();
 	case SCRIM_INFO_REVERSE:
-		return machine.mem.reverse->id;
+		return mem_reverse_in_use(&machine.mem);
 	case SCRIM_INFO_PAUSE_US:
 		return moving_pause_us();
 	default:

@@ -3,7 +3,6 @@
 #include "virt/request_map.h"
 
 #include "base/str.h"
-#include "mem/p2m.h"
 #include "virt/guard.h"
 #include "virt/memvirt.h"
 #include "virt/moving.h"
@@ -122,8 +121,8 @@ err_t request_aim(struct cpu *self, struct request *request)
 	if (err)
 		return err;
 	end_scatter_and_share();
-	/* Pages behind the last chunk of RAM are nobody's; the engine looks at each page of the range. */
-	uint64_t top = machine.mem.chunk_count << (P2M_CHUNK_SHIFT + PAGE_SHIFT);
+	/* The engine looks at each page of the range: not at those behind all RAM. */
+	uint64_t top = memvirt_ram_end();
 	machine.aim = (struct range){ start < top ? start : top, end < top ? end : top, 0 };
 	return SCRIM_OK;
 }
