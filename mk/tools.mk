@@ -9,12 +9,12 @@ $(BUILD)/obj/tools/scrimctl/%.o: tools/scrimctl/%.c
 	$(CC) $(CSTD) -D_GNU_SOURCE -O2 $(WARNINGS) -Iabi -MMD -MP -c $< -o $@
 
 $(BUILD)/scrimctl: $(SCRIMCTL_OBJ)
-	$(CC) -static $^ -ljansson -o $@
+	$(CC) -static -pthread $^ -ljansson -o $@
 
 $(SCRIMCTL_TEST_OBJ): UNIT_CFLAGS += -D_GNU_SOURCE -Itools/scrimctl
 
 $(BUILD)/unit/test_scrimctl: $(SCRIMCTL_TEST_OBJ)
-	$(CC) $(UNIT_SAN) $^ -lcmocka -ljansson -o $@
+	$(CC) $(UNIT_SAN) $^ -pthread -lcmocka -ljansson -o $@
 
 scrimctl: $(BUILD)/scrimctl
 

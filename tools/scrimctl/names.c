@@ -35,6 +35,13 @@ static const char *const backend_names[] = {
 	[SCRIM_BACKEND_VTLB] = "vtlb",
 };
 
+static const char *const reverse_names[] = {
+	[SCRIM_REVERSE_SEARCH] = "search",
+	[SCRIM_REVERSE_REFCOUNT] = "refcount",
+	[SCRIM_REVERSE_BACKMAP] = "backmap",
+};
+_Static_assert(COUNT(reverse_names) == SCRIM_REVERSE_COUNT, "a name for each way to find occupants");
+
 static const char *const cpu_mode_names[] = {
 	[SCRIM_CPU_WAITING] = "waiting", [SCRIM_CPU_STARTING] = "starting",       [SCRIM_CPU_GUARDED] = "guarded",
 	[SCRIM_CPU_NATIVE] = "native",   [SCRIM_CPU_TRANSLATING] = "translating", [SCRIM_CPU_PARKED] = "parked",
@@ -46,7 +53,12 @@ static const char *const op_names[] = {
 	[SCRIM_OP_CPU_EXITS] = "cpu-exits", [SCRIM_OP_RANGE] = "range", [SCRIM_OP_VIRTUALIZE] = "virtualize",
 	[SCRIM_OP_VISIT] = "visit",         [SCRIM_OP_ABORT] = "abort", [SCRIM_OP_DEVIRTUALIZE] = "devirtualize",
 	[SCRIM_OP_STEP] = "step",           [SCRIM_OP_MOVE] = "move",   [SCRIM_OP_CHECK] = "check",
-	[SCRIM_OP_TRANSLATE] = "translate",
+	[SCRIM_OP_TRANSLATE] = "translate", [SCRIM_OP_PAUSED] = "paused",
+	[SCRIM_OP_REVERSE] = "reverse",     [SCRIM_OP_MANAGE] = "manage",
+	[SCRIM_OP_AIM] = "aim",             [SCRIM_OP_SCATTER] = "scatter",
+	[SCRIM_OP_SHARE] = "share",         [SCRIM_OP_SCATTER_STEP] = "scatter-step",
+	[SCRIM_OP_LEND] = "lend",           [SCRIM_OP_SHARE_STEP] = "share-step",
+	[SCRIM_OP_UNLEND] = "unlend",
 };
 _Static_assert(COUNT(op_names) == SCRIM_OP_COUNT, "a name for each operation");
 
@@ -102,6 +114,10 @@ const char *name_of_vendor(uint64_t vendor)
 const char *name_of_backend(uint64_t backend)
 {
 	return LOOK_UP(backend_names, backend);
+}
+const char *name_of_reverse(uint64_t reverse)
+{
+	return LOOK_UP(reverse_names, reverse);
 }
 const char *name_of_cpu_mode(uint64_t mode)
 {

@@ -2,7 +2,14 @@
 /* Options of a verb. Unlike getopt it has no state, so that tests can call a verb many times. */
 #include "options.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+#include "number.h"
+
+/* A quarter of the most: keeps one CPU in Scrim for well below a scheduler's tick. */
+#define BATCH_DEFAULT 64
+_Static_assert(BATCH_DEFAULT >= 2 && BATCH_DEFAULT <= SCRIM_BATCH_MAX, "every kind of step takes so many pages");
 
 /* The text after NAME where `word` is NAME or NAME=..., else NULL. */
 static const char *match(const char *word, const char *name)
@@ -24,6 +31,30 @@ static const struct option_spec *find(const struct option_spec *specs, const cha
 	return NULL;
 }
 
+/* What an option with a value takes. False after a complaint. */
+static bool take_value(const struct session *session, const char *verb, const struct option_spec *spec,
+		       const char *value)
+{
+	struct range range;
+
+	if (spec->ranges == NULL) {
+		*spec->value = value;
+		return true;
+	}
+	if (!range_parse(value, &range)) {
+		complain(session,
+			 "%s of %s is no range of memory; write it as A-B with A below B, the end excluded, for "
+			 "instance 0x40000000-0x50000000 or 1G-1280M",
+			 value, verb);
+		return false;
+	}
+	if (!ranges_add(spec->ranges, range)) {
+		complain(session, "no memory for the ranges of %s; give fewer at a time", verb);
+		return false;
+	}
+	return true;
+}
+
 /* Takes one option at argv[at]; returns the index of the last word it used, or OPTIONS_BAD. */
 static int take(const struct session *session, int argc, char **argv, int at, const struct option_spec *specs)
 {
@@ -38,16 +69,13 @@ static int take(const struct session *session, int argc, char **argv, int at, co
 		*spec->flag = true;
 		return at;
 	}
-	if (*rest == '=') {
-		*spec->value = rest + 1;
-		return at;
-	}
+	if (*rest == '=')
+		return take_value(session, argv[0], spec, rest + 1) ? at : OPTIONS_BAD;
 	if (at + 1 >= argc) {
 		complain(session, "%s of %s needs a value; see scrimctl %s --help", argv[at], argv[0], argv[0]);
 		return OPTIONS_BAD;
 	}
-	*spec->value = argv[at + 1];
-	return at + 1;
+	return take_value(session, argv[0], spec, argv[at + 1]) ? at + 1 : OPTIONS_BAD;
 }
 
 int options_parse(const struct session *session, int argc, char **argv, const struct option_spec *specs)
@@ -74,5 +102,30 @@ bool options_no_operands(const struct session *session, const char *verb, int op
 	if (operands == 0)
 		return true;
 	complain(session, "%s takes no operand, and got %s; see scrimctl %s --help", verb, argv[1], verb);
+	return false;
+}
+
+bool options_word(const struct session *session, const char *option, const char *text, const char *const *words,
+		  size_t *index)
+{
+	for (size_t i = 0; words[i] != NULL; i++) {
+		if (strcmp(words[i], text) == 0) {
+			*index = i;
+			return true;
+		}
+	}
+	complain(session, "%s does not know %s; see scrimctl --help of this verb for what it takes", option, text);
+	return false;
+}
+
+bool options_batch(const struct session *session, const char *text, uint64_t least, uint64_t *pages)
+{
+	*pages = BATCH_DEFAULT;
+	if (text == NULL)
+		return true;
+	if (number_parse(text, pages) && *pages >= least && *pages <= SCRIM_BATCH_MAX)
+		return true;
+	complain(session, "--batch %s is no number of pages for one step; give %" PRIu64 " to %u", text, least,
+		 SCRIM_BATCH_MAX);
 	return false;
 }

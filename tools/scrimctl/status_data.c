@@ -11,9 +11,8 @@
 #include "names.h"
 #include "visit.h"
 
-/* Bounds on what a wrong answer could make this program allocate. */
-#define CPU_LIMIT   65536u
-#define RANGE_LIMIT 65536u
+/* A bound on what a wrong answer could make this program allocate. */
+#define CPU_LIMIT 65536u
 
 const char status_reserve_formula[] = "of reserve=, one eighth (at least 256 KiB) is for tables: 4096 bytes x 3 (leaf "
 				      "of the map, leaf of the back map, hardware table) for each 2 MiB chunk in which a "
@@ -81,27 +80,65 @@ static bool gather_cpus(const struct session *session, struct status *status)
 	return true;
 }
 
-static bool append_range(struct status_ranges *ranges, uint64_t start, uint64_t end)
+/* Where the state of RAM next changes above `from`, or `end`. */
+static uint64_t next_border(const struct range_list *list, uint64_t from, uint64_t end)
 {
-	struct status_range *items = realloc(ranges->items, (ranges->count + 1) * sizeof(*items));
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->items[i].start > from && list->items[i].start < end)
+			end = list->items[i].start;
+		if (list->items[i].end > from && list->items[i].end < end)
+			end = list->items[i].end;
+	}
+	return end;
+}
 
-	if (items == NULL)
+static const char *state_of(const struct status *status, const struct range *piece)
+{
+	if (ranges_overlap(&status->ranges[SCRIM_RANGE_REMAPPING], piece))
+		return "remapping";
+	return ranges_overlap(&status->ranges[SCRIM_RANGE_MANAGED], piece) ? "managed" : "locked";
+}
+
+/* Adds a piece, or lengthens the last one where it goes on in the same state. */
+static bool add_portion(struct status *status, struct range piece)
+{
+	const char *state = state_of(status, &piece);
+	struct status_portion *last = status->portion_count == 0 ? NULL
+								 : &status->portions[status->portion_count - 1];
+	struct status_portion *portions;
+
+	if (last != NULL && last->state == state && last->range.end == piece.start) {
+		last->range.end = piece.end;
+		return true;
+	}
+	portions = realloc(status->portions, (status->portion_count + 1) * sizeof(*portions));
+	if (portions == NULL)
 		return false;
-	items[ranges->count++] = (struct status_range){ .start = start, .end = end };
-	ranges->items = items;
+	portions[status->portion_count++] = (struct status_portion){ piece, state };
+	status->portions = portions;
 	return true;
 }
 
-static bool gather_ranges(const struct session *session, enum scrim_range kind, struct status_ranges *ranges)
+static bool cut_into_portions(struct status *status, const struct range *ram)
 {
-	while (ranges->count < RANGE_LIMIT) {
-		struct reply reply = request(session, SCRIM_OP_RANGE, ranges->count, kind);
+	struct range piece = { .end = ram->start };
 
-		if (reply.status == SCRIM_EINVAL)
-			return true;
-		if (reply.status != SCRIM_OK)
-			return complain_refused(session, SCRIM_OP_RANGE, &reply);
-		if (!append_range(ranges, reply.result0, reply.result1)) {
+	while (piece.end < ram->end) {
+		piece.start = piece.end;
+		piece.end = next_border(&status->ranges[SCRIM_RANGE_MANAGED], piece.start, ram->end);
+		piece.end = next_border(&status->ranges[SCRIM_RANGE_REMAPPING], piece.start, piece.end);
+		if (!add_portion(status, piece))
+			return false;
+	}
+	return true;
+}
+
+static bool gather_portions(const struct session *session, struct status *status)
+{
+	const struct range_list *ram = &status->ranges[SCRIM_RANGE_RAM];
+
+	for (size_t i = 0; i < ram->count; i++) {
+		if (!cut_into_portions(status, &ram->items[i])) {
 			complain(session, "no memory to read the status; free some and try again");
 			return false;
 		}
@@ -127,16 +164,17 @@ bool status_gather(const struct session *session, uint32_t version, struct statu
 	if (!settle_guards(session) || !gather_info(session, status) || !gather_cpus(session, status))
 		return false;
 	for (int kind = 0; kind < SCRIM_RANGE_COUNT; kind++)
-		if (!gather_ranges(session, (enum scrim_range)kind, &status->ranges[kind]))
+		if (!ranges_request(session, (enum scrim_range)kind, &status->ranges[kind]))
 			return false;
-	return true;
+	return gather_portions(session, status);
 }
 
 void status_free(struct status *status)
 {
 	free(status->cpus);
+	free(status->portions);
 	for (int kind = 0; kind < SCRIM_RANGE_COUNT; kind++)
-		free(status->ranges[kind].items);
+		ranges_free(&status->ranges[kind]);
 	*status = (struct status){ 0 };
 }
 
@@ -145,19 +183,6 @@ const char *status_version(const struct status *status, char text[STATUS_VERSION
 	snprintf(text, STATUS_VERSION_SIZE, "%u.%u.%u", status->version >> 16, status->version >> 8 & 0xff,
 		 status->version & 0xff);
 	return text;
-}
-
-const char *status_portion_state(const struct status *status)
-{
-	switch (status->info[SCRIM_INFO_STATE]) {
-	case SCRIM_GUARDED:
-	case SCRIM_NATIVE:
-		return "locked";
-	case SCRIM_REMAPPING:
-		return "remapping";
-	default:
-		return "managed";
-	}
 }
 
 const char *status_last_name(const struct status *status)

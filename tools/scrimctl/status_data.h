@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-#include "request.h"
+#include "ranges.h"
 
 struct status_cpu {
 	uint64_t info[SCRIM_CPU_INFO_COUNT];
@@ -12,13 +12,10 @@ struct status_cpu {
 	uint64_t exits_total; /* their sum, so that what is printed adds up although reading it causes exits */
 };
 
-struct status_range {
-	uint64_t start, end;
-};
-
-struct status_ranges {
-	struct status_range *items;
-	size_t count;
+/* A piece of RAM that is all in one state. */
+struct status_portion {
+	struct range range;
+	const char *state; /* "locked" to Identity, "managed" or "remapping" */
 };
 
 struct status {
@@ -27,7 +24,9 @@ struct status {
 	struct status_cpu *cpus; /* info[SCRIM_INFO_CPUS] of them */
 	uint64_t exits[SCRIM_EXIT_COUNT];
 	uint64_t exits_total;
-	struct status_ranges ranges[SCRIM_RANGE_COUNT];
+	struct range_list ranges[SCRIM_RANGE_COUNT];
+	struct status_portion *portions; /* all RAM, in the order of ranges[SCRIM_RANGE_RAM] */
+	size_t portion_count;
 };
 
 /* Fills a zeroed *status; to be freed in every case. Settles guards that have ended first. False after a complaint. */
@@ -38,9 +37,6 @@ void status_free(struct status *status);
 
 /* "1.2.3" */
 const char *status_version(const struct status *status, char text[STATUS_VERSION_SIZE]);
-
-/* "locked", "managed" or "remapping": for now the same for all RAM. */
-const char *status_portion_state(const struct status *status);
 
 /* Name of the last operation that changed something, or NULL. */
 const char *status_last_name(const struct status *status);

@@ -58,18 +58,32 @@ static json_t *cpus(const struct status *status)
 	return array;
 }
 
-/* `state` may be NULL: then the ranges have none. */
-static json_t *ranges(const struct status_ranges *list, const char *state)
+static json_t *range_object(const struct range *range)
+{
+	json_t *object = json_object();
+
+	json_put(&object, "start", json_address(range->start));
+	json_put(&object, "end", json_address(range->end));
+	return object;
+}
+
+static json_t *ranges(const struct range_list *list)
 {
 	json_t *array = json_array();
 
-	for (size_t i = 0; i < list->count; i++) {
-		json_t *object = json_object();
+	for (size_t i = 0; i < list->count; i++)
+		json_append(&array, range_object(&list->items[i]));
+	return array;
+}
 
-		json_put(&object, "start", json_address(list->items[i].start));
-		json_put(&object, "end", json_address(list->items[i].end));
-		if (state != NULL)
-			json_put(&object, "state", json_string(state));
+static json_t *portions(const struct status *status)
+{
+	json_t *array = json_array();
+
+	for (size_t i = 0; i < status->portion_count; i++) {
+		json_t *object = range_object(&status->portions[i].range);
+
+		json_put(&object, "state", json_string(status->portions[i].state));
 		json_append(&array, object);
 	}
 	return array;
@@ -79,9 +93,12 @@ static json_t *all_ranges(const struct status *status)
 {
 	json_t *object = json_object();
 
-	json_put(&object, "own", ranges(&status->ranges[SCRIM_RANGE_OWN], NULL));
-	json_put(&object, "frames", ranges(&status->ranges[SCRIM_RANGE_FRAMES], NULL));
-	json_put(&object, "dma_free", ranges(&status->ranges[SCRIM_RANGE_DMA_FREE], NULL));
+	json_put(&object, "own", ranges(&status->ranges[SCRIM_RANGE_OWN]));
+	json_put(&object, "frames", ranges(&status->ranges[SCRIM_RANGE_FRAMES]));
+	json_put(&object, "dma_free", ranges(&status->ranges[SCRIM_RANGE_DMA_FREE]));
+	json_put(&object, "managed", ranges(&status->ranges[SCRIM_RANGE_MANAGED]));
+	json_put(&object, "remapping", ranges(&status->ranges[SCRIM_RANGE_REMAPPING]));
+	json_put(&object, "lent", ranges(&status->ranges[SCRIM_RANGE_LENT]));
 	return object;
 }
 
@@ -92,7 +109,9 @@ static json_t *pages(const struct status *status)
 		{ "managed", SCRIM_INFO_PAGES_MANAGED },
 		{ "displaced", SCRIM_INFO_PAGES_DISPLACED },
 		{ "shared", SCRIM_INFO_PAGES_SHARED },
+		{ "saved", SCRIM_INFO_FRAMES_SAVED },
 		{ "free_frames", SCRIM_INFO_FRAMES_FREE },
+		{ "lent_frames", SCRIM_INFO_FRAMES_LENT },
 		{ "retired", SCRIM_INFO_FRAMES_RETIRED },
 		COUNTER_END,
 	};
@@ -167,8 +186,10 @@ json_t *status_json(const struct status *status)
 	json_put(&root, "cpus_translating", json_count(status->info[SCRIM_INFO_CPUS_TRANSLATING]));
 	json_put(&root, "dma_free", json_boolean(status->info[SCRIM_INFO_DMA_FREE] != 0));
 	json_put(&root, "tsc_hz", json_count(status->info[SCRIM_INFO_TSC_HZ]));
+	json_put(&root, "reverse", json_string(name_of_reverse(status->info[SCRIM_INFO_REVERSE])));
+	json_put(&root, "pause_us", json_count(status->info[SCRIM_INFO_PAUSE_US]));
 	json_put(&root, "cpus", cpus(status));
-	json_put(&root, "portions", ranges(&status->ranges[SCRIM_RANGE_RAM], status_portion_state(status)));
+	json_put(&root, "portions", portions(status));
 	json_put(&root, "pages", pages(status));
 	json_put(&root, "exits", exits(status->exits, status->exits_total));
 	json_put(&root, "memory", memory(status));

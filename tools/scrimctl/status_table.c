@@ -24,9 +24,12 @@ static void print_head(FILE *out, const struct status *status)
 		info[SCRIM_INFO_CPUS_LOST]);
 	fprintf(out,
 		"pages      %" PRIu64 " of RAM, %" PRIu64 " managed, %" PRIu64 " displaced, %" PRIu64 " shared\n"
-		"frames     %" PRIu64 " free, %" PRIu64 " retired\n",
+		"frames     %" PRIu64 " free, %" PRIu64 " lent, %" PRIu64 " saved by sharing, %" PRIu64
+		" retired; occupants known by %s\n",
 		info[SCRIM_INFO_PAGES_RAM], info[SCRIM_INFO_PAGES_MANAGED], info[SCRIM_INFO_PAGES_DISPLACED],
-		info[SCRIM_INFO_PAGES_SHARED], info[SCRIM_INFO_FRAMES_FREE], info[SCRIM_INFO_FRAMES_RETIRED]);
+		info[SCRIM_INFO_PAGES_SHARED], info[SCRIM_INFO_FRAMES_FREE], info[SCRIM_INFO_FRAMES_LENT],
+		info[SCRIM_INFO_FRAMES_SAVED], info[SCRIM_INFO_FRAMES_RETIRED],
+		name_of_reverse(info[SCRIM_INFO_REVERSE]));
 }
 
 static void print_memory(FILE *out, const struct status *status)
@@ -64,14 +67,18 @@ static void print_last(FILE *out, const struct status *status)
 	fputc('\n', out);
 }
 
-static void print_ranges(FILE *out, const char *title, const struct status_ranges *ranges, const char *state)
+static void print_range(FILE *out, const char *title, const struct range *range, const char *note)
 {
 	char size[TEXT_BYTES];
 
+	fprintf(out, "%-10s 0x%012" PRIx64 "-0x%012" PRIx64 "  %10s  %s\n", title, range->start, range->end,
+		text_bytes(size, range->end - range->start), note);
+}
+
+static void print_ranges(FILE *out, const char *title, const struct range_list *ranges, const char *note)
+{
 	for (size_t i = 0; i < ranges->count; i++)
-		fprintf(out, "%-10s 0x%012" PRIx64 "-0x%012" PRIx64 "  %10s  %s\n", i == 0 ? title : "",
-			ranges->items[i].start, ranges->items[i].end,
-			text_bytes(size, ranges->items[i].end - ranges->items[i].start), state);
+		print_range(out, i == 0 ? title : "", &ranges->items[i], note);
 }
 
 static void print_causes(FILE *out, const uint64_t *exits)
@@ -103,7 +110,9 @@ void status_table(FILE *out, const struct status *status)
 	print_memory(out, status);
 	print_last(out, status);
 	fputc('\n', out);
-	print_ranges(out, "RAM", &status->ranges[SCRIM_RANGE_RAM], status_portion_state(status));
+	for (size_t i = 0; i < status->portion_count; i++)
+		print_range(out, i == 0 ? "RAM" : "", &status->portions[i].range, status->portions[i].state);
+	print_ranges(out, "lent", &status->ranges[SCRIM_RANGE_LENT], "part of RAM");
 	print_ranges(out, "Scrim's", &status->ranges[SCRIM_RANGE_OWN], "");
 	print_ranges(out, "frames", &status->ranges[SCRIM_RANGE_FRAMES], "part of Scrim's");
 	print_ranges(out, "dma-free", &status->ranges[SCRIM_RANGE_DMA_FREE], "");

@@ -4,14 +4,15 @@
 
 #include "explain.h"
 
-/* The longest way takes six looks. */
-#define LOOKS_MAX 32
+/* The longest way takes six looks, and each part two. */
+#define LOOKS_MAX      32
+#define LOOKS_PER_PART 4
 
 enum exit_code switching_drive(const struct session *session,
 			       enum pace (*act)(const struct session *session, enum scrim_state state, void *job),
-			       void *job)
+			       void *job, size_t parts)
 {
-	for (unsigned look = 0; look < LOOKS_MAX; look++) {
+	for (size_t look = 0; look < LOOKS_MAX + LOOKS_PER_PART * parts; look++) {
 		enum scrim_state state;
 		enum pace pace;
 
@@ -26,9 +27,10 @@ enum exit_code switching_drive(const struct session *session,
 	return EXIT_REFUSED;
 }
 
-enum pace switching_request(const struct session *session, enum scrim_op op, const char *subject)
+enum pace switching_request(const struct session *session, enum scrim_op op, uint64_t argument,
+			    const char *subject)
 {
-	struct reply reply = request(session, op, 0, 0);
+	struct reply reply = request(session, op, argument, 0);
 
 	if (reply.status == SCRIM_OK || reply.status == SCRIM_ESTATE)
 		return PACE_AGAIN;

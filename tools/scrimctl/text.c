@@ -25,6 +25,17 @@ const char *text_bytes(char *text, uint64_t bytes)
 	return text;
 }
 
+const char *text_duration(char *text, uint64_t us)
+{
+	if (us >= US_PER_SECOND / 10)
+		snprintf(text, TEXT_DURATION, "%.1f s", (double)us / US_PER_SECOND);
+	else if (us >= 1000)
+		snprintf(text, TEXT_DURATION, "%.1f ms", (double)us / 1000);
+	else
+		snprintf(text, TEXT_DURATION, "%" PRIu64 " us", us);
+	return text;
+}
+
 static uint64_t now_us(void)
 {
 	struct timespec now;
@@ -33,16 +44,21 @@ static uint64_t now_us(void)
 	return (uint64_t)now.tv_sec * US_PER_SECOND + (uint64_t)now.tv_nsec / 1000;
 }
 
-void progress_start(struct progress *progress, uint64_t total)
+void progress_start(struct progress *progress, const char *doing, uint64_t total)
 {
-	*progress = (struct progress){ .total = total, .start_us = now_us() };
+	*progress = (struct progress){ .doing = doing, .total = total, .start_us = now_us() };
+}
+
+double progress_seconds(const struct progress *progress)
+{
+	return (double)(now_us() - progress->start_us) / US_PER_SECOND;
 }
 
 void progress_show(const struct session *session, struct progress *progress, uint64_t left)
 {
 	uint64_t now = now_us();
 	uint64_t done = left < progress->total ? progress->total - left : 0;
-	double seconds = (double)(now - progress->start_us) / US_PER_SECOND;
+	double seconds = progress_seconds(progress);
 	double rate = seconds > 0 ? (double)done / seconds : 0;
 	uint64_t wait = rate > 0 ? (uint64_t)((double)left / rate) : 0;
 	char bar[BAR_CELLS + 1];
@@ -56,8 +72,8 @@ void progress_show(const struct session *session, struct progress *progress, uin
 	bar[BAR_CELLS] = '\0';
 	/* The blanks at the end cover what a longer line left. */
 	fprintf(session->err,
-		"\rbringing pages home [%s] %" PRIu64 "/%" PRIu64 "  %.0f pages/s  %" PRIu64 ":%02" PRIu64 " left    ",
-		bar, done, progress->total, rate, wait / 60, wait % 60);
+		"\r%s [%s] %" PRIu64 "/%" PRIu64 "  %.0f pages/s  %" PRIu64 ":%02" PRIu64 " left    ",
+		progress->doing, bar, done, progress->total, rate, wait / 60, wait % 60);
 	fflush(session->err);
 	progress->line_open = true;
 	progress->shown_us = now;

@@ -33,7 +33,7 @@ static enum exit_code print_json(const struct session *session, const struct rep
 static enum exit_code run_check(const struct session *session, int argc, char **argv)
 {
 	bool as_json = false;
-	const struct option_spec specs[] = { { "--json", &as_json, NULL }, { NULL, NULL, NULL } };
+	const struct option_spec specs[] = { { .name = "--json", .flag = &as_json }, { .name = NULL } };
 	int operands = options_parse(session, argc, argv, specs);
 	enum exit_code printed = EXIT_DONE;
 	struct reply reply;

@@ -1,211 +1,141 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * `scrimctl devirtualize`: VIRTUALIZED -> REMAPPING -> CEASING -> NATIVE. Each request is bounded, so it can be
- * interrupted between any two; what it leaves then is resumed by the next run, or undone by --abort.
- */
+/* `scrimctl devirtualize`: its options. The way home itself is in homecoming.c. */
 #include <inttypes.h>
 
-#include "explain.h"
-#include "names.h"
+#include "homecoming.h"
+#include "number.h"
 #include "options.h"
-#include "switching.h"
-#include "text.h"
+#include "steps.h"
 #include "verbs.h"
-#include "visit.h"
 
-/* A quarter of the most: keeps one CPU in Scrim for well below a scheduler's tick. */
-#define STEP_PAGES 64
-_Static_assert(STEP_PAGES >= 1 && STEP_PAGES <= SCRIM_BATCH_MAX, "STEP takes this many pages");
-
-struct job {
-	bool asked;          /* something was found or asked to be undone */
-	uint64_t pages_home; /* brought by this run */
+/* What was given on the command line, as text; NULL where it was not. */
+struct words {
+	const char *remap, *reverse, *batch, *jobs;
+	bool concurrent, abort;
 };
 
-static bool interrupted(const struct session *session)
+static const char *const remap_words[] = {
+	[SCRIM_REMAP_DIRECT] = "direct",
+	[SCRIM_REMAP_INDIRECT] = "indirect",
+	[SCRIM_REMAP_COUNT] = NULL,
+};
+
+static const char *const reverse_words[] = {
+	[SCRIM_REVERSE_SEARCH] = "search",
+	[SCRIM_REVERSE_REFCOUNT] = "refcount",
+	[SCRIM_REVERSE_BACKMAP] = "backmap",
+	[SCRIM_REVERSE_COUNT] = NULL,
+};
+
+/* Options that contradict each other. */
+static bool check_together(const struct session *session, const struct words *words, const struct homecoming *job)
 {
-	return *session->interrupted != 0;
+	const char *wrong = NULL;
+
+	if (words->abort && (words->concurrent || job->paused || job->force || words->remap != NULL ||
+			     words->reverse != NULL || words->batch != NULL || words->jobs != NULL || job->portions))
+		wrong = "--abort goes with no other option";
+	else if (words->concurrent && job->paused)
+		wrong = "--concurrent and --paused exclude each other";
+	else if (job->force && !job->paused)
+		wrong = "--force goes with --paused only";
+	if (wrong != NULL)
+		complain(session, "%s; see scrimctl devirtualize --help", wrong);
+	return wrong == NULL;
 }
 
-/* VIRTUALIZED: whether every CPU can be visited at the end is found out now, while nothing has changed. */
-static enum pace start(const struct session *session, struct job *job)
+static bool parse_jobs(const struct session *session, const char *text, unsigned *jobs)
 {
-	char why[VISIT_WHY];
+	uint64_t number = 1;
 
-	switch (visit_try(session, why)) {
-	case VISIT_STUCK:
-		complain(session, "devirtualize refused, nothing has changed: %s", why);
-		return PACE_FAILED;
-	case VISIT_INTERRUPTED:
-		complain(session, "devirtualize interrupted, nothing has changed; run it again at any time");
-		return PACE_FAILED;
-	case VISIT_DONE:
-		break;
+	if (text != NULL && (!number_parse(text, &number) || number < 1 || number > STEPS_JOBS_MAX)) {
+		complain(session, "--jobs %s is no number of threads; give 1 to %u", text, STEPS_JOBS_MAX);
+		return false;
 	}
-	job->asked = true;
-	return switching_request(session, SCRIM_OP_DEVIRTUALIZE, "devirtualize");
+	*jobs = (unsigned)number;
+	return true;
 }
 
-static enum pace step_until_home(const struct session *session, struct progress *progress)
+static bool parse_words(const struct session *session, const struct words *words, struct homecoming *job)
 {
-	for (;;) {
-		struct reply reply;
+	size_t remap = SCRIM_REMAP_DIRECT, reverse = SCRIM_REVERSE_BACKMAP;
 
-		if (interrupted(session)) {
-			progress_end(session, progress);
-			complain(
-				session,
-				"devirtualize interrupted in state remapping, with pages still displaced; run scrimctl "
-				"devirtualize to go on, or scrimctl devirtualize --abort to return to virtualized");
-			return PACE_FAILED;
-		}
-		reply = request(session, SCRIM_OP_STEP, STEP_PAGES, 0);
-		if (reply.status == SCRIM_ESTATE)
-			return PACE_AGAIN; /* another program took the last step, or aborted */
-		if (reply.status != SCRIM_OK) {
-			progress_end(session, progress);
-			explain(session, "bringing pages home stopped", SCRIM_OP_STEP, &reply);
-			return PACE_FAILED;
-		}
-		progress_show(session, progress, reply.result0);
-		if (reply.result0 == 0)
-			return PACE_AGAIN;
-	}
+	job->portions = job->ranges.count != 0;
+	if (!check_together(session, words, job) || !parse_jobs(session, words->jobs, &job->jobs) ||
+	    !options_batch(session, words->batch, 1, &job->batch))
+		return false;
+	if (words->remap != NULL && !options_word(session, "--remap", words->remap, remap_words, &remap))
+		return false;
+	if (words->reverse != NULL && !options_word(session, "--reverse", words->reverse, reverse_words, &reverse))
+		return false;
+	job->remap = (enum scrim_remap)remap;
+	job->set_reverse = words->reverse != NULL;
+	job->reverse = (enum scrim_reverse)reverse;
+	return true;
 }
 
-static enum pace bring_home(const struct session *session, struct job *job)
+static enum exit_code devirtualize(const struct session *session, const struct words *words, struct homecoming *job)
 {
-	struct progress progress;
-	uint64_t before, after;
-	enum pace pace;
+	uint32_t version;
 
-	if (!request_info(session, SCRIM_INFO_PAGES_DISPLACED, &before))
-		return PACE_FAILED;
-	progress_start(&progress, before);
-	pace = step_until_home(session, &progress);
-	progress_end(session, &progress);
-	if (pace == PACE_AGAIN && !request_info(session, SCRIM_INFO_PAGES_DISPLACED, &after))
-		return PACE_FAILED;
-	if (pace == PACE_AGAIN && after < before)
-		job->pages_home += before - after;
-	return pace;
-}
-
-/* In CEASING, and in COMMENCING on the way back. `resume` says how to go on. */
-static enum pace switch_cpus(const struct session *session, const char *state, const char *resume)
-{
-	char why[VISIT_WHY];
-
-	switch (visit_switch(session, true, why)) {
-	case VISIT_STUCK:
-		complain(session, "devirtualize stopped in state %s with every page home: %s; then run %s", state, why,
-			 resume);
-		return PACE_FAILED;
-	case VISIT_INTERRUPTED:
-		complain(session, "devirtualize interrupted in state %s with every page home; run %s", state, resume);
-		return PACE_FAILED;
-	case VISIT_DONE:
-		break;
-	}
-	return PACE_AGAIN;
-}
-
-static enum pace report_native(const struct session *session, enum scrim_state state, const struct job *job)
-{
-	if (!job->asked)
-		fprintf(session->out, "memory is not virtualized (state %s); nothing was done\n", name_of_state(state));
-	else
-		fprintf(session->out, "memory is no longer virtualized (state %s): %" PRIu64 " page(s) came home\n",
-			name_of_state(state), job->pages_home);
-	return PACE_DONE;
-}
-
-static enum pace act(const struct session *session, enum scrim_state state, void *context)
-{
-	struct job *job = context;
-
-	switch (state) {
-	case SCRIM_VIRTUALIZED:
-		return start(session, job);
-	case SCRIM_COMMENCING: /* a virtualize that was killed: its CPUs go back */
-		job->asked = true;
-		return switching_request(session, SCRIM_OP_ABORT, "undoing virtualize");
-	case SCRIM_REMAPPING:
-		job->asked = true;
-		return bring_home(session, job);
-	case SCRIM_CEASING:
-		job->asked = true;
-		return switch_cpus(session, "ceasing",
-				   "scrimctl devirtualize to finish it, or scrimctl devirtualize --abort to undo it");
-	case SCRIM_GUARDED:
-	case SCRIM_NATIVE:
-	case SCRIM_STATE_COUNT:
-		break;
-	}
-	return report_native(session, state, job);
-}
-
-static enum pace act_abort(const struct session *session, enum scrim_state state, void *context)
-{
-	struct job *job = context;
-
-	switch (state) {
-	case SCRIM_REMAPPING:
-	case SCRIM_CEASING:
-		job->asked = true;
-		return switching_request(session, SCRIM_OP_ABORT, "undoing devirtualize");
-	case SCRIM_COMMENCING: /* half-way back */
-		job->asked = true;
-		return switch_cpus(session, "commencing",
-				   "scrimctl virtualize to finish it, or scrimctl devirtualize to undo it");
-	case SCRIM_VIRTUALIZED:
-		fprintf(session->out, "memory is virtualized%s\n",
-			job->asked ? " again" : " already; nothing was done");
-		return PACE_DONE;
-	case SCRIM_GUARDED:
-	case SCRIM_NATIVE:
-	case SCRIM_STATE_COUNT:
-		break;
-	}
-	complain(session,
-		 "devirtualize --abort refused, there is no unfinished devirtualize (state %s); run scrimctl "
-		 "virtualize to "
-		 "virtualize memory again",
-		 name_of_state(state));
-	return PACE_FAILED;
+	if (!parse_words(session, words, job))
+		return EXIT_USAGE;
+	if (!request_connect(session, &version))
+		return EXIT_REFUSED;
+	return switching_drive(session, words->abort ? homecoming_act_abort : homecoming_act, job,
+			       job->ranges.count);
 }
 
 static enum exit_code run_devirtualize(const struct session *session, int argc, char **argv)
 {
-	bool abort = false;
-	const struct option_spec specs[] = { { "--abort", &abort, NULL }, { NULL, NULL, NULL } };
+	struct words words = { 0 };
+	struct homecoming job = { 0 };
+	const struct option_spec specs[] = {
+		{ .name = "--range", .ranges = &job.ranges },	 { .name = "--concurrent", .flag = &words.concurrent },
+		{ .name = "--paused", .flag = &job.paused },	 { .name = "--force", .flag = &job.force },
+		{ .name = "--remap", .value = &words.remap },	 { .name = "--reverse", .value = &words.reverse },
+		{ .name = "--batch", .value = &words.batch },	 { .name = "--jobs", .value = &words.jobs },
+		{ .name = "--abort", .flag = &words.abort },	 { .name = NULL },
+	};
 	int operands = options_parse(session, argc, argv, specs);
-	struct job job = { 0 };
-	uint32_t version;
+	enum exit_code code = EXIT_USAGE;
 
-	if (operands == OPTIONS_BAD || !options_no_operands(session, "devirtualize", operands, argv))
-		return EXIT_USAGE;
-	if (!request_connect(session, &version))
-		return EXIT_REFUSED;
-	return switching_drive(session, abort ? act_abort : act, &job);
+	if (operands != OPTIONS_BAD && options_no_operands(session, "devirtualize", operands, argv))
+		code = devirtualize(session, &words, &job);
+	ranges_free(&job.ranges);
+	return code;
 }
 
 const struct verb verb_devirtualize = {
 	.name = "devirtualize",
-	.arguments = "[--abort]",
-	.summary = "Bring every page home, take the map away",
-	.help = "virtualized -> remapping -> ceasing -> native. Brings displaced pages home in small steps, with a "
-		"progress line on\n"
-		"a terminal, then visits each CPU of the OS, which switches itself off the map. Where memory is not "
-		"virtualized,\n"
-		"nothing is done. What a killed devirtualize left is finished, and what a killed virtualize left is "
-		"undone.\n"
+	.arguments = "[OPTION]...",
+	.summary = "Bring pages home, take the map away",
+	.help = "virtualized -> remapping -> ceasing -> native. Brings displaced pages home, with a progress line on a "
+		"terminal,\n"
+		"then visits each CPU of the OS, which switches itself off the map. Where memory is not virtualized, "
+		"nothing is\n"
+		"done. What a killed devirtualize left is finished as it was begun, and what a killed virtualize left "
+		"is undone.\n"
 		"On SIGINT, SIGTERM or SIGHUP it stops between two steps, says where, and the exit status is 1: run it "
 		"again\n"
 		"to go on.\n"
 		"\n"
-		"  --abort   return from an unfinished devirtualize to virtualized; pages that came home stay at home\n"
+		"  --range A-B      only pages from A on and below B come home and are locked to Identity; can be "
+		"repeated. The\n"
+		"                   state is virtualized again while other memory is managed\n"
+		"  --concurrent     in small steps while everything runs; this is the default\n"
+		"  --paused         all at once while the machine stands still; how long is printed first\n"
+		"  --force          with --paused: also for longer than 2 s\n"
+		"  --remap HOW      direct: copy each page once, straight home (the default); indirect: clear every "
+		"home first,\n"
+		"                   by way of free frames\n"
+		"  --reverse HOW    how Scrim finds who occupies a home, from now on: backmap (as at first), refcount "
+		"or search\n"
+		"  --batch PAGES    at most so many in one step, 1 to 256; 64 without it\n"
+		"  --jobs N         step from N threads at once; 1 without it\n"
+		"  --abort          return from an unfinished devirtualize to virtualized; pages that came home stay at "
+		"home\n"
 		"\n"
-		"Example: scrimctl devirtualize\n",
+		"Example: scrimctl devirtualize --range 1G-1280M --remap direct\n",
 	.run = run_devirtualize,
 };

@@ -110,7 +110,7 @@ static enum exit_code print_json(const struct session *session, struct job *job,
 static enum exit_code run_move(const struct session *session, int argc, char **argv)
 {
 	struct job job = { 0 };
-	const struct option_spec specs[] = { { "--json", &job.as_json, NULL }, { NULL, NULL, NULL } };
+	const struct option_spec specs[] = { { .name = "--json", .flag = &job.as_json }, { .name = NULL } };
 	enum exit_code code = EXIT_REFUSED;
 	uint64_t *addresses;
 	uint32_t version;

@@ -10,7 +10,7 @@
 static enum exit_code run_status(const struct session *session, int argc, char **argv)
 {
 	bool as_json = false;
-	const struct option_spec specs[] = { { "--json", &as_json, NULL }, { NULL, NULL, NULL } };
+	const struct option_spec specs[] = { { .name = "--json", .flag = &as_json }, { .name = NULL } };
 	int operands = options_parse(session, argc, argv, specs);
 	struct status status = { 0 };
 	enum exit_code code = EXIT_REFUSED;

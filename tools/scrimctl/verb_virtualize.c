@@ -9,32 +9,53 @@
 #include "explain.h"
 #include "names.h"
 #include "options.h"
+#include "portion.h"
 #include "switching.h"
 #include "verbs.h"
 #include "visit.h"
 
 struct job {
-	bool asked; /* VIRTUALIZE has been asked for, or was found asked for */
+	struct range_list ranges; /* empty: all RAM */
+	bool asked;               /* VIRTUALIZE has been asked for, or was found asked for */
+	bool checked;             /* the ranges are RAM */
+	bool managed;             /* they, or all RAM, are known to be managed */
+	bool changed;             /* something was not managed before */
 };
 
 static enum pace report_done(const struct session *session, const struct job *job)
 {
-	uint64_t cpus;
+	uint64_t cpus, pages;
 
-	if (!job->asked) {
+	if (!job->asked && !job->changed) {
 		fputs("memory is virtualized already; nothing was done\n", session->out);
 		return PACE_DONE;
 	}
 	if (!request_info(session, SCRIM_INFO_CPUS_TRANSLATING, &cpus))
 		return PACE_FAILED;
 	fprintf(session->out, "memory is virtualized: %" PRIu64 " CPU(s) translate through the map\n", cpus);
+	if (job->ranges.count == 0)
+		return PACE_DONE;
+	if (!request_info(session, SCRIM_INFO_PAGES_MANAGED, &pages))
+		return PACE_FAILED;
+	fprintf(session->out, "%zu range(s) are managed as asked, %" PRIu64 " page(s) in all\n", job->ranges.count,
+		pages);
 	return PACE_DONE;
+}
+
+/* Before anything changes, in whatever state this starts. */
+static bool check_ranges(const struct session *session, struct job *job)
+{
+	job->checked = job->checked || job->ranges.count == 0 ||
+		       portion_check_ram(session, "virtualize", &job->ranges);
+	return job->checked;
 }
 
 static enum pace start(const struct session *session, struct job *job)
 {
 	char why[VISIT_WHY];
 
+	if (!check_ranges(session, job))
+		return PACE_FAILED;
 	switch (visit_try(session, why)) {
 	case VISIT_STUCK:
 		complain(session, "virtualize refused, nothing has changed: %s", why);
@@ -46,7 +67,7 @@ static enum pace start(const struct session *session, struct job *job)
 		break;
 	}
 	job->asked = true;
-	return switching_request(session, SCRIM_OP_VIRTUALIZE, "virtualize");
+	return switching_request(session, SCRIM_OP_VIRTUALIZE, job->ranges.count != 0, "virtualize");
 }
 
 /* Back to where memory is not virtualized, whatever signals come. `what` and `why` say what led here. */
@@ -64,6 +85,100 @@ static void undo(const struct session *session, const char *what, const char *wh
 			 "virtualize %s, the state is ceasing (memory is as the OS sees it on every CPU): %s; then run "
 			 "scrimctl devirtualize to finish undoing it",
 			 what, why);
+}
+
+/* What came of asking for all ranges. */
+enum managing {
+	MANAGING_DONE = 0,
+	MANAGING_ELSEWHERE, /* the state has changed meanwhile */
+	MANAGING_INTERRUPTED,
+	MANAGING_REFUSED
+};
+
+/* MANAGE for each range that is not managed yet. On MANAGING_REFUSED, *at is the range and `why` the reason. */
+static enum managing manage_ranges(const struct session *session, struct job *job, size_t *at, char why[VISIT_WHY])
+{
+	struct range_list managed = { 0 };
+	enum managing outcome = MANAGING_DONE;
+
+	if (!ranges_request(session, SCRIM_RANGE_MANAGED, &managed)) {
+		snprintf(why, VISIT_WHY, "what is managed cannot be read; see scrimctl status");
+		outcome = MANAGING_REFUSED;
+	}
+	for (*at = 0; outcome == MANAGING_DONE && *at < job->ranges.count; ++*at) {
+		const struct range *range = &job->ranges.items[*at];
+		struct reply reply;
+
+		if (ranges_cover(&managed, range))
+			continue;
+		if (*session->interrupted != 0) {
+			outcome = MANAGING_INTERRUPTED;
+			break;
+		}
+		reply = request(session, SCRIM_OP_MANAGE, range->start, range->end);
+		if (reply.status == SCRIM_OK) {
+			job->changed = true;
+			continue;
+		}
+		explain_text(why, VISIT_WHY, SCRIM_OP_MANAGE, &reply);
+		outcome = reply.status == SCRIM_ESTATE ? MANAGING_ELSEWHERE : MANAGING_REFUSED;
+		break;
+	}
+	ranges_free(&managed);
+	return outcome;
+}
+
+/* COMMENCING, before the CPUs switch: what is to be managed, also where a killed run left it half said. */
+static enum pace manage_first(const struct session *session, struct job *job)
+{
+	char why[VISIT_WHY];
+	size_t at;
+
+	if (job->ranges.count == 0) {
+		job->managed = true;
+		return switching_request(session, SCRIM_OP_VIRTUALIZE, 0, "virtualize");
+	}
+	if (!check_ranges(session, job))
+		return PACE_FAILED;
+	switch (manage_ranges(session, job, &at, why)) {
+	case MANAGING_REFUSED:
+		undo(session, "failed", why);
+		return PACE_FAILED;
+	case MANAGING_INTERRUPTED:
+		undo(session, "interrupted", "a signal came; run scrimctl virtualize again at any time");
+		return PACE_FAILED;
+	case MANAGING_ELSEWHERE:
+		return PACE_AGAIN;
+	case MANAGING_DONE:
+		break;
+	}
+	job->managed = true;
+	return PACE_AGAIN;
+}
+
+/* VIRTUALIZED: more is managed from now on. What was added before a refusal stays: it is home, and costs nothing. */
+static enum pace manage_more(const struct session *session, struct job *job)
+{
+	char why[VISIT_WHY];
+	size_t at;
+
+	if (!check_ranges(session, job))
+		return PACE_FAILED;
+	switch (manage_ranges(session, job, &at, why)) {
+	case MANAGING_REFUSED:
+		complain(session, "virtualize stopped after %zu of %zu range(s): %s", at, job->ranges.count, why);
+		return PACE_FAILED;
+	case MANAGING_INTERRUPTED:
+		complain(session, "virtualize interrupted after %zu of %zu range(s); run it again at any time", at,
+			 job->ranges.count);
+		return PACE_FAILED;
+	case MANAGING_ELSEWHERE:
+		return PACE_AGAIN;
+	case MANAGING_DONE:
+		break;
+	}
+	job->managed = true;
+	return report_done(session, job);
 }
 
 static enum pace switch_cpus(const struct session *session)
@@ -93,9 +208,9 @@ static enum pace act(const struct session *session, enum scrim_state state, void
 		return start(session, job);
 	case SCRIM_COMMENCING:
 		job->asked = true;
-		return switch_cpus(session);
+		return job->managed ? switch_cpus(session) : manage_first(session, job);
 	case SCRIM_VIRTUALIZED:
-		return report_done(session, job);
+		return job->managed || job->ranges.count == 0 ? report_done(session, job) : manage_more(session, job);
 	case SCRIM_REMAPPING:
 	case SCRIM_CEASING:
 	case SCRIM_STATE_COUNT:
@@ -121,39 +236,53 @@ static enum exit_code check_backend(const struct session *session, const char *b
 	return EXIT_USAGE;
 }
 
-static enum exit_code run_virtualize(const struct session *session, int argc, char **argv)
+static enum exit_code virtualize(const struct session *session, const char *backend, struct job *job)
 {
-	const char *backend = "nested";
-	const struct option_spec specs[] = { { "--backend", NULL, &backend }, { NULL, NULL, NULL } };
-	int operands = options_parse(session, argc, argv, specs);
-	struct job job = { 0 };
-	enum exit_code code;
+	enum exit_code code = check_backend(session, backend);
 	uint32_t version;
 
-	if (operands == OPTIONS_BAD || !options_no_operands(session, "virtualize", operands, argv))
-		return EXIT_USAGE;
-	code = check_backend(session, backend);
 	if (code != EXIT_DONE)
 		return code;
 	if (!request_connect(session, &version))
 		return EXIT_REFUSED;
-	return switching_drive(session, act, &job);
+	return switching_drive(session, act, job, job->ranges.count);
+}
+
+static enum exit_code run_virtualize(const struct session *session, int argc, char **argv)
+{
+	const char *backend = "nested";
+	struct job job = { 0 };
+	const struct option_spec specs[] = {
+		{ .name = "--backend", .value = &backend },
+		{ .name = "--range", .ranges = &job.ranges },
+		{ .name = NULL },
+	};
+	int operands = options_parse(session, argc, argv, specs);
+	enum exit_code code = EXIT_USAGE;
+
+	if (operands != OPTIONS_BAD && options_no_operands(session, "virtualize", operands, argv))
+		code = virtualize(session, backend, &job);
+	ranges_free(&job.ranges);
+	return code;
 }
 
 const struct verb verb_virtualize = {
 	.name = "virtualize",
-	.arguments = "[--backend nested]",
+	.arguments = "[OPTION]...",
 	.summary = "Put the Identity map under the OS",
 	.help = "native -> commencing -> virtualized. Visits each CPU of the OS in turn; the CPU switches itself to "
 		"the Identity\n"
 		"map in that visit, and nothing is stopped. Then pages may move. Where memory is virtualized already, "
 		"nothing\n"
-		"is done. What a killed virtualize left is finished. If a CPU cannot be visited, or on SIGINT, SIGTERM "
-		"or\n"
-		"SIGHUP, all is undone and the exit status is 1.\n"
+		"is done, or ranges are added to what is managed. What a killed virtualize left is finished. If a CPU "
+		"cannot be\n"
+		"visited, or on SIGINT, SIGTERM or SIGHUP, all is undone and the exit status is 1.\n"
 		"\n"
+		"  --range A-B        only pages from A on and below B may move, the rest is locked to Identity and "
+		"costs\n"
+		"                     nothing; can be repeated; all RAM without it\n"
 		"  --backend nested   translate by the CPU's nested paging; the only back-end of this version\n"
 		"\n"
-		"Example: scrimctl virtualize && scrimctl move 0x40000000\n",
+		"Example: scrimctl virtualize --range 1G-1280M && scrimctl move 0x40000000\n",
 	.run = run_virtualize,
 };

@@ -7,7 +7,7 @@
 #include "scrim_abi.h"
 
 static const struct verb *const verbs[] = {
-	&verb_status, &verb_virtualize, &verb_devirtualize, &verb_move, &verb_check,
+	&verb_status, &verb_virtualize, &verb_devirtualize, &verb_move, &verb_scatter, &verb_share, &verb_check,
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -38,6 +38,8 @@ static const char help_tail[] =
 	"  scrimctl status                 what the machine is in\n"
 	"  scrimctl virtualize             native -> virtualized\n"
 	"  scrimctl move 0x40000000        one page to a free frame\n"
+	"  scrimctl scatter --seed 7       pages to each other's frames, at random\n"
+	"  scrimctl share                  equal pages to one frame\n"
 	"  scrimctl check                  do all invariants of the map hold?\n"
 	"  scrimctl devirtualize           every page home, virtualized -> native\n"
 	"\n"
@@ -48,7 +50,7 @@ static void print_help(FILE *stream)
 {
 	fputs(help_head, stream);
 	for (size_t i = 0; i < VERB_COUNT; i++)
-		fprintf(stream, "  %-13s %-28s %s\n", verbs[i]->name, verbs[i]->arguments, verbs[i]->summary);
+		fprintf(stream, "  %-13s %-18s %s\n", verbs[i]->name, verbs[i]->arguments, verbs[i]->summary);
 	fputs(help_tail, stream);
 }
 
