@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "blocks.h"
 #include "request.h"
 #include "verbs.h"
 #include "visit.h"
@@ -36,6 +37,7 @@ int main(int argc, char **argv)
 	struct session session = {
 		.port = &linux_port,
 		.cpus = &linux_cpus,
+		.blocks = &linux_blocks,
 		.out = stdout,
 		.err = stderr,
 		.show_progress = isatty(STDERR_FILENO) == 1,

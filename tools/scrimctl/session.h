@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Provides what every verb works with: the way to Scrim, the way to the OS's CPUs, and where its words go. */
+/* Provides what every verb works with: the way to Scrim, the way to the OS's CPUs and memory, and where its words go. */
 #pragma once
 
 #include <signal.h>
@@ -18,11 +18,13 @@ enum exit_code {
 
 struct port_ops;
 struct cpu_ops;
+struct block_ops;
 
 struct session {
 	const struct port_ops *port;
 	const struct cpu_ops *cpus;
-	void *context; /* handed to both; the tests' fake machine */
+	const struct block_ops *blocks;
+	void *context; /* handed to all three; the tests' fake machine */
 	FILE *out;
 	FILE *err;
 	bool show_progress;                       /* err is a terminal */

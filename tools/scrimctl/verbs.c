@@ -7,7 +7,8 @@
 #include "scrim_abi.h"
 
 static const struct verb *const verbs[] = {
-	&verb_status, &verb_virtualize, &verb_devirtualize, &verb_move, &verb_scatter, &verb_share, &verb_check,
+	&verb_status, &verb_virtualize, &verb_devirtualize, &verb_move, &verb_scatter, &verb_share,
+	&verb_lend,   &verb_check,
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -40,6 +41,7 @@ static const char help_tail[] =
 	"  scrimctl move 0x40000000        one page to a free frame\n"
 	"  scrimctl scatter --seed 7       pages to each other's frames, at random\n"
 	"  scrimctl share                  equal pages to one frame\n"
+	"  scrimctl lend 512M              more free frames, out of Linux's memory\n"
 	"  scrimctl check                  do all invariants of the map hold?\n"
 	"  scrimctl devirtualize           every page home, virtualized -> native\n"
 	"\n"

@@ -3,6 +3,7 @@
 #include "fake_vmm.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ void fake_reset(struct fake *fake)
 	fake->absent_reads = SCRIM_ABSENT;
 	fake->state = SCRIM_NATIVE;
 	fake->cpu_count = 5;
-	fake->frames_free = 1024;
+	fake_memory_reset(&fake->memory);
 	fake->tsc_hz = 2000000000;
 	for (unsigned i = 0; i < fake->cpu_count; i++)
 		fake->cpus[i] =
@@ -64,9 +65,10 @@ void fake_virtualize(struct fake *fake, unsigned displaced)
 	for (unsigned i = 0; i < fake->cpu_count; i++)
 		if (in_os(&fake->cpus[i]))
 			fake->cpus[i].mode = SCRIM_CPU_TRANSLATING;
+	fake_manage_all(&fake->memory);
 	for (unsigned i = 0; i < displaced; i++)
-		fake->pages[i] = FAKE_DMA_FREE_START + 0x1000ull * i;
-	fake->displaced = displaced;
+		fake->memory.pages[i] = FAKE_DMA_FREE_START + 0x1000ull * i;
+	fake->memory.displaced = displaced;
 }
 
 static uint64_t info(const struct fake *fake, uint64_t what)
@@ -91,9 +93,20 @@ static uint64_t info(const struct fake *fake, uint64_t what)
 	case SCRIM_INFO_CPUS_TRANSLATING:
 		return translating;
 	case SCRIM_INFO_PAGES_DISPLACED:
-		return fake->displaced;
+		return fake->memory.displaced;
+	case SCRIM_INFO_PAGES_MANAGED:
+		return fake_pages_of(&fake->memory.managed);
+	case SCRIM_INFO_PAGES_SHARED:
+	case SCRIM_INFO_FRAMES_SAVED:
+		return fake->memory.shared;
 	case SCRIM_INFO_FRAMES_FREE:
-		return fake->frames_free;
+		return fake->memory.frames_free;
+	case SCRIM_INFO_FRAMES_LENT:
+		return fake_pages_of(&fake->memory.lent);
+	case SCRIM_INFO_REVERSE:
+		return fake->memory.reverse;
+	case SCRIM_INFO_PAUSE_US:
+		return fake->pause_us;
 	case SCRIM_INFO_LAST_OP:
 		return fake->last_op;
 	case SCRIM_INFO_LAST_LONGEST_EXIT_TSC:
@@ -132,25 +145,6 @@ static uint32_t do_cpu_info(const struct fake *fake, uint64_t cpu, uint64_t what
 	return SCRIM_OK;
 }
 
-static uint32_t do_range(uint64_t index, uint64_t kind, uint64_t *start, uint64_t *end)
-{
-	static const uint64_t ranges[][3] = {
-		{ SCRIM_RANGE_RAM, 0x1000, 0x9f000 },
-		{ SCRIM_RANGE_RAM, FAKE_RAM_START, FAKE_RAM_END },
-		{ SCRIM_RANGE_OWN, 0x7e000000, 0x80000000 },
-		{ SCRIM_RANGE_FRAMES, FAKE_FRAME, 0x7f400000 },
-	};
-
-	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++) {
-		if (ranges[i][0] != kind || index-- != 0)
-			continue;
-		*start = ranges[i][1];
-		*end = ranges[i][2];
-		return SCRIM_OK;
-	}
-	return SCRIM_EINVAL;
-}
-
 static void do_visit(struct fake *fake, uint64_t *left, uint64_t *index)
 {
 	struct fake_cpu *cpu = &fake->cpus[fake->os_cpu_at];
@@ -162,75 +156,174 @@ static void do_visit(struct fake *fake, uint64_t *left, uint64_t *index)
 		cpu->mode = SCRIM_CPU_NATIVE;
 	if (fake->state != SCRIM_COMMENCING && fake->state != SCRIM_CEASING)
 		return;
-	assert_true(fake->displaced == 0);
+	assert_true(fake->memory.displaced == 0);
 	cpu->mode = fake->state == SCRIM_COMMENCING ? SCRIM_CPU_TRANSLATING : SCRIM_CPU_NATIVE;
 	cpu->switched = true;
 	*left = count_left(fake);
 	if (*left == 0) {
 		fake->last_op = fake->state == SCRIM_COMMENCING ? SCRIM_OP_VIRTUALIZE : SCRIM_OP_DEVIRTUALIZE;
 		fake->state = fake->state == SCRIM_COMMENCING ? SCRIM_VIRTUALIZED : SCRIM_NATIVE;
+		if (fake->state == SCRIM_NATIVE)
+			fake->memory.managed.count = 0;
 	}
 }
 
-static uint32_t do_move(struct fake *fake, uint64_t page, uint64_t *frame)
+static uint32_t do_virtualize(struct fake *fake, uint64_t portions)
 {
-	if (page >> 52 != 0)
+	if (portions > 1)
 		return SCRIM_EINVAL;
-	if (page % 4096 != 0)
-		return SCRIM_EALIGN;
-	if (page < FAKE_RAM_START || page >= FAKE_RAM_END)
-		return SCRIM_ENOTRAM;
-	if (page < FAKE_DMA_FREE_START)
-		return SCRIM_EDMA;
-	for (uint64_t i = 0; i < fake->displaced; i++)
-		if (fake->pages[i] == page)
-			return SCRIM_EDISPLACED;
-	if (fake->frames_free == 0)
-		return SCRIM_ENOFRAME;
-	*frame = FAKE_FRAME + 0x1000 * fake->displaced;
-	fake->pages[fake->displaced++] = page;
-	fake->frames_free--;
-	fake->last_op = SCRIM_OP_MOVE;
+	if (fake->state == SCRIM_NATIVE)
+		fake_begin(fake, SCRIM_COMMENCING);
+	if (portions == 0)
+		fake_manage_all(&fake->memory);
 	return SCRIM_OK;
 }
 
-static uint32_t do_step(struct fake *fake, uint64_t pages, uint64_t *left)
+/* Where everything that was to come home is: to what is left to be managed, or off the map. */
+static void settle_home(struct fake *fake, bool home, bool all)
 {
-	if (pages < 1 || pages > SCRIM_BATCH_MAX)
-		return SCRIM_EINVAL;
-	fake->frames_free += pages < fake->displaced ? pages : fake->displaced;
-	fake->displaced -= pages < fake->displaced ? pages : fake->displaced;
-	*left = fake->displaced;
-	if (fake->displaced == 0)
-		fake_begin(fake, SCRIM_CEASING);
-	return SCRIM_OK;
-}
+	const struct fake_ranges *managed = &fake->memory.managed;
 
-/* The operations that the state table rules; SCRIM_ESTATE where it has no way. */
-static uint32_t do_transition(struct fake *fake, uint32_t op, uint64_t argument, uint64_t *result)
-{
-	enum scrim_state state = fake->state;
-
-	if (op == SCRIM_OP_VIRTUALIZE && state == SCRIM_NATIVE)
-		fake_begin(fake, SCRIM_COMMENCING);
-	else if (op == SCRIM_OP_ABORT && state == SCRIM_COMMENCING)
+	if (!home)
+		fake->state = SCRIM_REMAPPING;
+	else if (all || managed->count == 0)
 		fake_begin(fake, SCRIM_CEASING);
-	else if (op == SCRIM_OP_ABORT && state == SCRIM_CEASING)
-		fake_begin(fake, SCRIM_COMMENCING);
-	else if (op == SCRIM_OP_ABORT && state == SCRIM_REMAPPING)
+	else
 		fake->state = SCRIM_VIRTUALIZED;
-	else if (op == SCRIM_OP_DEVIRTUALIZE && state == SCRIM_VIRTUALIZED)
-		fake_begin(fake, fake->displaced != 0 ? SCRIM_REMAPPING : SCRIM_CEASING);
-	else if (op == SCRIM_OP_STEP && state == SCRIM_REMAPPING)
-		return do_step(fake, argument, result);
-	else if (op == SCRIM_OP_MOVE && state == SCRIM_VIRTUALIZED)
-		return do_move(fake, argument, result);
-	else if (!(op == SCRIM_OP_VIRTUALIZE && state == SCRIM_COMMENCING) &&
-		 !(op == SCRIM_OP_DEVIRTUALIZE && (state == SCRIM_REMAPPING || state == SCRIM_CEASING))) {
-		*result = fake_state(fake);
+}
+
+/* end_homecoming() leaves the last portion managed until every CPU has switched off the map. */
+static bool is_last(const struct fake *fake)
+{
+	const struct fake_ranges *managed = &fake->memory.managed;
+
+	return fake->memory.remap_all || (managed->count == 1 && fake_ranges_cover(managed, fake->memory.remapping) &&
+					  fake->memory.remapping.start == managed->items[0].start &&
+					  fake->memory.remapping.end == managed->items[0].end);
+}
+
+static uint32_t do_devirtualize(struct fake *fake, const uint64_t argument[2])
+{
+	const struct range range = { argument[0] & ~4095ull, argument[1] };
+	const struct fake_ranges *managed = &fake->memory.managed;
+	bool last = argument[1] == 0 || (managed->count == 1 && range.start == managed->items[0].start &&
+					 range.end == managed->items[0].end);
+	bool home = false;
+	uint32_t status = fake_devirtualize(&fake->memory, argument[0], argument[1], &home);
+
+	if (status == SCRIM_OK)
+		settle_home(fake, home, last);
+	return status;
+}
+
+static uint32_t do_step(struct fake *fake, uint32_t op, uint64_t pages, uint64_t result[2])
+{
+	bool last = is_last(fake);
+	bool home;
+
+	if (op == SCRIM_OP_PAUSED)
+		pages = UINT64_MAX;
+	else if (pages < 1 || pages > SCRIM_BATCH_MAX)
+		return SCRIM_EINVAL;
+	fake_step(&fake->memory, pages, &home);
+	fake->memory.steps += op == SCRIM_OP_STEP;
+	fake->memory.pauses += op == SCRIM_OP_PAUSED;
+	settle_home(fake, home, last);
+	result[0] = fake->memory.displaced;
+	result[1] = fake->state;
+	return SCRIM_OK;
+}
+
+/* What is served in VIRTUALIZED alone. */
+static uint32_t do_virtualized(struct fake *fake, uint32_t op, const uint64_t argument[2], uint64_t result[2])
+{
+	uint32_t status;
+
+	switch (op) {
+	case SCRIM_OP_DEVIRTUALIZE:
+		return do_devirtualize(fake, argument);
+	case SCRIM_OP_MOVE:
+		status = fake_move(&fake->memory, argument[0], &result[0]);
+		fake->last_op = status == SCRIM_OK ? SCRIM_OP_MOVE : fake->last_op;
+		return status;
+	case SCRIM_OP_REVERSE:
+		if (argument[0] >= SCRIM_REVERSE_COUNT)
+			return SCRIM_EINVAL;
+		fake->memory.reverse = argument[0];
+		return SCRIM_OK;
+	case SCRIM_OP_AIM:
+		return fake_aim(&fake->memory, argument[0], argument[1]);
+	case SCRIM_OP_SCATTER:
+	case SCRIM_OP_SHARE:
+		fake->last_op = op;
+		return fake_begin_sweep(&fake->memory, (enum scrim_op)op,
+					op == SCRIM_OP_SCATTER ? argument[1] : SCRIM_FRACTION_ALL);
+	default:
+		return fake_sweep_step(&fake->memory, (enum scrim_op)op, argument[0], result);
+	}
+}
+
+/* The states that each operation is served in, as bits; the others answer SCRIM_ESTATE. */
+static unsigned states_of(uint32_t op)
+{
+	const unsigned homecoming = 1 << SCRIM_REMAPPING | 1 << SCRIM_CEASING;
+
+	switch (op) {
+	case SCRIM_OP_VIRTUALIZE:
+		return 1 << SCRIM_NATIVE | 1 << SCRIM_COMMENCING;
+	case SCRIM_OP_ABORT:
+		return homecoming | 1 << SCRIM_COMMENCING;
+	case SCRIM_OP_DEVIRTUALIZE:
+		return homecoming | 1 << SCRIM_VIRTUALIZED;
+	case SCRIM_OP_STEP:
+	case SCRIM_OP_PAUSED:
+		return 1 << SCRIM_REMAPPING;
+	case SCRIM_OP_MANAGE:
+		return 1 << SCRIM_COMMENCING | 1 << SCRIM_VIRTUALIZED;
+	case SCRIM_OP_LEND:
+	case SCRIM_OP_UNLEND:
+		return 1 << SCRIM_NATIVE | 1 << SCRIM_VIRTUALIZED;
+	default:
+		return 1 << SCRIM_VIRTUALIZED;
+	}
+}
+
+static void do_abort(struct fake *fake)
+{
+	if (fake->state == SCRIM_COMMENCING)
+		fake_begin(fake, SCRIM_CEASING);
+	else if (fake->state == SCRIM_CEASING)
+		fake_begin(fake, SCRIM_COMMENCING);
+	else
+		fake->state = SCRIM_VIRTUALIZED;
+	fake->memory.remapping = (struct range){ 0, 0 };
+}
+
+/* The operations that the state table rules. */
+static uint32_t do_transition(struct fake *fake, uint32_t op, const uint64_t argument[2], uint64_t result[2])
+{
+	if ((states_of(op) >> fake->state & 1) == 0) {
+		result[0] = fake_state(fake);
 		return SCRIM_ESTATE;
 	}
-	return SCRIM_OK;
+	switch (op) {
+	case SCRIM_OP_VIRTUALIZE:
+		return do_virtualize(fake, argument[0]);
+	case SCRIM_OP_ABORT:
+		do_abort(fake);
+		return SCRIM_OK;
+	case SCRIM_OP_STEP:
+	case SCRIM_OP_PAUSED:
+		return do_step(fake, op, argument[0], result);
+	case SCRIM_OP_MANAGE:
+		return fake_manage(&fake->memory, argument[0], argument[1]);
+	case SCRIM_OP_LEND:
+		return fake_lend(&fake->memory, argument[0], argument[1]);
+	case SCRIM_OP_UNLEND:
+		return fake_unlend(&fake->memory, argument[0], argument[1]);
+	default:
+		return fake->state == SCRIM_VIRTUALIZED ? do_virtualized(fake, op, argument, result) : SCRIM_OK;
+	}
 }
 
 static uint32_t serve(struct fake *fake, uint32_t op, const uint64_t argument[2], uint64_t result[2])
@@ -251,7 +344,7 @@ static uint32_t serve(struct fake *fake, uint32_t op, const uint64_t argument[2]
 		result[0] = fake->cpus[argument[0]].exits[argument[1]];
 		return SCRIM_OK;
 	case SCRIM_OP_RANGE:
-		return do_range(argument[0], argument[1], &result[0], &result[1]);
+		return fake_range(&fake->memory, argument[0], argument[1], result);
 	case SCRIM_OP_VISIT:
 		do_visit(fake, &result[0], &result[1]);
 		return SCRIM_OK;
@@ -260,7 +353,7 @@ static uint32_t serve(struct fake *fake, uint32_t op, const uint64_t argument[2]
 		result[1] = 0xabc000;
 		return fake->violation == SCRIM_HOLDS ? SCRIM_OK : SCRIM_EINVARIANT;
 	default:
-		return op < SCRIM_OP_COUNT ? do_transition(fake, op, argument[0], &result[0]) : SCRIM_EBADREQ;
+		return op < SCRIM_OP_COUNT ? do_transition(fake, op, argument, result) : SCRIM_EBADREQ;
 	}
 }
 
@@ -282,9 +375,8 @@ static void check_request(const struct fake *fake, const struct registers *regis
 	assert_int_equal(fake->pinned, op == SCRIM_OP_VISIT);
 }
 
-static void fake_in(void *context, struct registers *registers)
+static void answer(struct fake *fake, struct registers *registers)
 {
-	struct fake *fake = context;
 	uint32_t op = registers->eax & 0xffff;
 	const uint64_t argument[2] = { (uint64_t)registers->ecx << 32 | registers->ebx,
 				       (uint64_t)registers->edi << 32 | registers->esi };
@@ -313,6 +405,16 @@ static void fake_in(void *context, struct registers *registers)
 	registers->ecx = (uint32_t)(result[0] >> 32);
 	registers->esi = (uint32_t)result[1];
 	registers->edi = (uint32_t)(result[1] >> 32);
+}
+
+/* With several jobs, requests come from several threads. */
+static void fake_in(void *context, struct registers *registers)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+	pthread_mutex_lock(&lock);
+	answer(context, registers);
+	pthread_mutex_unlock(&lock);
 }
 
 static int fake_open(void *context)
@@ -400,4 +502,51 @@ const struct cpu_ops fake_cpu_ops = {
 	.leave = fake_leave,
 	.number_of = fake_number_of,
 	.pause_ms = fake_pause_ms,
+};
+
+static int fake_list(void *context, struct block_list *list)
+{
+	struct fake *fake = context;
+
+	/* As a directory is read: in no order. */
+	for (unsigned i = 0; fake->blocks_error == 0 && i < FAKE_BLOCKS; i++) {
+		unsigned number = (i * 5 + 3) % FAKE_BLOCKS;
+		const struct fake_block *block = &fake->memory.blocks[number];
+
+		if (!blocks_add(list, (struct block){ .number = number,
+						      .range = { number * FAKE_BLOCK_BYTES,
+								 (number + 1) * FAKE_BLOCK_BYTES },
+						      .online = block->online,
+						      .removable = block->removable,
+						      .movable = block->movable }))
+			return ENOMEM;
+	}
+	return fake->blocks_error;
+}
+
+static int fake_set_online(void *context, uint64_t number, bool online)
+{
+	struct fake *fake = context;
+	struct fake_block *block = &fake->memory.blocks[number];
+	const struct range range = { number * FAKE_BLOCK_BYTES, (number + 1) * FAKE_BLOCK_BYTES };
+
+	fake->block_changes++;
+	if (fake->kill_at_block != 0 && fake->block_changes == fake->kill_at_block)
+		_exit(FAKE_KILLED);
+	if (fake->signal_at_block != 0 && fake->block_changes == fake->signal_at_block) {
+		fake->interrupted = SIGINT;
+		return EINTR;
+	}
+	/* The worst that scrimctl could do: the OS gets back what Scrim keeps pages in. */
+	assert_false(online && fake_ranges_cover(&fake->memory.lent, range));
+	assert_int_not_equal(block->online, online);
+	if (online ? block->stuck : block->busy)
+		return EBUSY;
+	block->online = online;
+	return 0;
+}
+
+const struct block_ops fake_block_ops = {
+	.list = fake_list,
+	.set_online = fake_set_online,
 };

@@ -13,15 +13,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "fake_memory.h"
 #include "request.h"
 #include "visit.h"
 
-#define FAKE_CPUS           6
-#define FAKE_PAGES          400
-#define FAKE_RAM_START      0x100000u
-#define FAKE_RAM_END        0x240000000ull
-#define FAKE_DMA_FREE_START 0x20000000u
-#define FAKE_FRAME          0x7f000000u
+#define FAKE_CPUS 6
 
 /* How the fake leaves the test's process when the tool is "killed". */
 #define FAKE_KILLED 99
@@ -44,6 +40,10 @@ struct fake {
 	bool root;
 	const char *lockdown; /* NULL: cannot be read */
 	int online_error;
+	int blocks_error;
+	unsigned block_changes;    /* blocks put on- or offline */
+	unsigned kill_at_block;    /* the tool dies before its n-th such change; 0: never */
+	unsigned signal_at_block;  /* a signal cuts the n-th */
 	unsigned os_cpu_at; /* index of the CPU that runs the tool */
 	bool pinned;
 	unsigned pauses;
@@ -56,9 +56,8 @@ struct fake {
 	enum scrim_state state; /* of the memory: never GUARDED */
 	struct fake_cpu cpus[FAKE_CPUS];
 	unsigned cpu_count;
-	uint64_t pages[FAKE_PAGES]; /* displaced */
-	uint64_t displaced;
-	uint64_t frames_free;
+	struct fake_memory memory;
+	uint64_t pause_us; /* the estimate */
 	uint64_t tsc_hz;
 	uint64_t last_op;
 	enum scrim_violation violation;
@@ -79,6 +78,7 @@ struct fake {
 
 extern const struct port_ops fake_port;
 extern const struct cpu_ops fake_cpu_ops;
+extern const struct block_ops fake_block_ops;
 
 /* NATIVE, four CPUs in the OS, one never started, no page displaced. */
 void fake_reset(struct fake *fake);
@@ -86,6 +86,6 @@ void fake_reset(struct fake *fake);
 /* What SCRIM_INFO_STATE reads: NATIVE is GUARDED while a CPU is behind a guard. */
 enum scrim_state fake_state(const struct fake *fake);
 
-/* Puts the machine into VIRTUALIZED with that many pages displaced. */
+/* Puts the machine into VIRTUALIZED, all RAM managed, with that many pages from FAKE_DMA_FREE_START on displaced. */
 void fake_virtualize(struct fake *fake, unsigned displaced);
 void fake_begin(struct fake *fake, enum scrim_state state);
