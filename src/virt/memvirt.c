@@ -71,7 +71,7 @@ uint64_t memvirt_ram_end(void)
 
 void memvirt_manage_all(bool all, bool begins)
 {
-	uint64_t top = memvirt_ram_end();
+	uint64_t top = align_up(memvirt_ram_end(), MIB(2)); /* as far as the engine's list goes at its start */
 
 	/* Neither can fail: the map is Identity, and each leaves one entry in the list. */
 	if (all)

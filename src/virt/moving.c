@@ -68,22 +68,28 @@ static bool is_anything_managed(void)
 	return false;
 }
 
-/* Locked to Identity from now on: large entries again, by way of absence as everywhere. */
-static void lock_portion(struct cpu *self, const struct range *portion)
+/* Large entries again, by way of absence as everywhere. */
+static void merge(struct cpu *self, uint64_t start, uint64_t end)
 {
-	CHECK(mem_unmanage(&machine.mem, portion->start, portion->end) == SCRIM_OK);
-	if (!machine.xlat.ops->merge_begin(&machine.xlat, portion->start, portion->end))
+	if (!machine.xlat.ops->merge_begin(&machine.xlat, start, end))
 		return;
 	port_run_on(self);
 	port_ops.flush(&machine.xlat);
-	machine.xlat.ops->merge_end(&machine.xlat, portion->start, portion->end);
+	machine.xlat.ops->merge_end(&machine.xlat, start, end);
 }
 
 static void finish_home(struct cpu *self)
 {
+	const struct range *portion = &machine.homecoming.portion;
+
 	mem_remap_stop(&machine.mem);
-	if (!machine.homecoming.whole)
-		lock_portion(self, &machine.homecoming.portion);
+	if (!machine.homecoming.whole) {
+		CHECK(mem_unmanage(&machine.mem, portion->start, portion->end) == SCRIM_OK);
+		merge(self, portion->start, portion->end);
+	} else if (machine.guard) {
+		/* The map stays in the access path: memvirt_tidy(), which needs no flush, will not come by for long. */
+		merge(self, 0, memvirt_ram_end());
+	}
 	bool ends = machine.homecoming.whole || !is_anything_managed();
 	CHECK(!ends || is_identity());
 	CHECK(memvirt_event(ends ? MEMVIRT_ALL_HOME : MEMVIRT_PORTION_HOME) == SCRIM_OK);
