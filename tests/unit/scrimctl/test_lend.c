@@ -70,7 +70,7 @@ static void test_lend_while_virtualized(void **state)
 	assert_done("lend 128M"); /* block 4 is refused, for the pages that are displaced in it */
 	assert_true(offline(1));
 	assert_settled(1);
-	assert_refused("lend 256M", "displaced or shared");
+	assert_refused("lend 256M", "Device or resource busy");
 	assert_settled(1);
 }
 
