@@ -80,8 +80,7 @@ static const struct {
 	  "a larger reserve=" },
 	{ SCRIM_OP_MANAGE, SCRIM_EINVAL,
 	  "Scrim cannot keep so many ranges apart; give fewer that lie together, or devirtualize some" },
-	{ SCRIM_OP_MANAGE, SCRIM_ENOTRAM,
-	  "not all of the range is RAM of the OS's; scrimctl status lists the RAM" },
+	{ SCRIM_OP_MANAGE, SCRIM_ENOTRAM, "not all of the range is RAM of the OS's; scrimctl status lists the RAM" },
 	{ SCRIM_OP_MANAGE, SCRIM_EALIGN, "the range does not start and end with a page; give multiples of 4096" },
 	{ SCRIM_OP_MANAGE, SCRIM_ENOTABLE,
 	  "no memory is left for the tables of so large a range; give a smaller one, or boot with a larger reserve=" },
@@ -103,8 +102,9 @@ static const struct {
 	  "its frames still hold pages; run scrimctl devirtualize first, then this again" },
 	{ SCRIM_OP_UNLEND, SCRIM_ENOFRAME,
 	  "its frames are needed to bring all pages home; run scrimctl devirtualize first, then this again" },
-	{ SCRIM_OP_UNLEND, SCRIM_EINVAL, "it is not lent any more, another scrimctl seems to be at work; look at "
-					 "scrimctl status" },
+	{ SCRIM_OP_UNLEND, SCRIM_EINVAL,
+	  "it is not lent any more, another scrimctl seems to be at work; look at "
+	  "scrimctl status" },
 };
 
 static const char *find_text(enum scrim_op op, uint32_t status)

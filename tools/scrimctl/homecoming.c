@@ -48,9 +48,11 @@ static bool drop_ranges_done(const struct session *session, struct homecoming *j
 {
 	struct range_list managed = { 0 };
 	bool known = ranges_request(session, SCRIM_RANGE_MANAGED, &managed);
+	size_t asked = job->ranges.count;
 
 	if (known)
 		ranges_keep_overlapping(&job->ranges, &managed);
+	job->dropped = asked - job->ranges.count;
 	ranges_free(&managed);
 	return known;
 }
@@ -102,7 +104,7 @@ static enum pace report_portions(const struct session *session, const struct hom
 		fprintf(session->out,
 			"%zu range(s) are no longer virtualized: %" PRIu64 " page(s) came home, %" PRIu64
 			" page(s) are still managed\n",
-			job->ranges.count, job->pages_home, pages);
+			job->ranges.count + job->dropped, job->pages_home, pages);
 	return pace;
 }
 
@@ -199,9 +201,7 @@ static bool pages_on_their_way(const struct session *session, uint64_t displaced
 
 static enum pace step_home(const struct session *session, const struct homecoming *job, uint64_t displaced)
 {
-	struct steps steps = {
-		.op = SCRIM_OP_STEP, .batch = job->batch, .jobs = job->jobs, .finished = last_step
-	};
+	struct steps steps = { .op = SCRIM_OP_STEP, .batch = job->batch, .jobs = job->jobs, .finished = last_step };
 	struct reply answer;
 	uint64_t pages;
 

@@ -17,6 +17,7 @@ struct homecoming {
 
 	/* How far this run is; zeroed at first. */
 	size_t next;         /* of the ranges, to begin with */
+	size_t dropped;      /* ranges that an earlier run has brought home */
 	bool resumed;        /* what a killed run began was found, and has been gone on with */
 	bool checked;        /* the ranges, and that every CPU can be visited */
 	bool estimated;      /* the pause has been announced */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Lending. A block goes online -> offline -> lent, and back the same way, and each of these two facts is kept by who
- * owns it: the OS knows what is offline, Scrim what is lent. So this program keeps no notes that a kill could lose: a
- * killed run leaves at most one block that is offline and not lent, which nobody touches, and which the next run finds by
- * comparing the two. More is to be lent: such blocks come first. No more is: they go online again.
+ * owns it: the OS knows what is offline, Scrim what is lent. So this program keeps no notes that a kill could lose. A
+ * killed run leaves at most one block that is offline and not lent, which nobody touches, and which the next run finds
+ * by comparing the two. More is to be lent: such blocks come first. No more is: they go online again.
  */
 #include "lending.h"
 
@@ -22,9 +22,9 @@ struct lending {
 	bool *lent;               /* of each block */
 	bool *taken;              /* of each block: by this run */
 	size_t lent_count;
-	size_t wanted;         /* blocks */
-	char why[VISIT_WHY];   /* why the last block that could not be had could not: "cause; what to do" */
-	bool stop;             /* no use to try another */
+	size_t wanted;       /* blocks */
+	char why[VISIT_WHY]; /* why the last block that could not be had could not: "cause; what to do" */
+	bool stop;           /* no use to try another */
 };
 
 static uint64_t block_bytes(const struct lending *lending)
@@ -53,7 +53,8 @@ static bool list_blocks(const struct session *session, struct block_list *all)
 		return true;
 	if (error == 0 || error == ENOENT)
 		complain(session,
-			 "lend refused, this kernel cannot put memory offline (no removable memory blocks in sysfs); boot one "
+			 "lend refused, this kernel cannot put memory offline (no removable memory blocks in sysfs); "
+			 "boot one "
 			 "with CONFIG_MEMORY_HOTREMOVE, as Debian's linux-image-amd64, or boot Scrim with a larger "
 			 "reserve=");
 	else
@@ -66,8 +67,7 @@ static bool list_blocks(const struct session *session, struct block_list *all)
 static bool keep_usable(const struct session *session, struct lending *lending, const struct block_list *all)
 {
 	struct range_list ram = { 0 }, lent = { 0 };
-	bool good = ranges_request(session, SCRIM_RANGE_RAM, &ram) &&
-		    ranges_request(session, SCRIM_RANGE_LENT, &lent);
+	bool good = ranges_request(session, SCRIM_RANGE_RAM, &ram) && ranges_request(session, SCRIM_RANGE_LENT, &lent);
 
 	for (size_t i = 0; good && i < all->count; i++) {
 		if (!ranges_cover(&ram, &all->items[i].range) || blocks_add(&lending->blocks, all->items[i]))
@@ -242,8 +242,8 @@ static enum exit_code report(const struct session *session, const struct lending
 static enum exit_code report_short(const struct session *session, const struct lending *lending, size_t reached)
 {
 	complain(session, "lend %s at %zu of %zu memory block(s), %zu are lent now: %s",
-		 *session->interrupted != 0 ? "interrupted" : "stopped", reached, lending->wanted,
-		 lending->lent_count, lending->why);
+		 *session->interrupted != 0 ? "interrupted" : "stopped", reached, lending->wanted, lending->lent_count,
+		 lending->why);
 	return EXIT_REFUSED;
 }
 
@@ -254,7 +254,8 @@ static enum exit_code change(const struct session *session, struct lending *lend
 	size_t reached;
 
 	lending->wanted = wanted < SIZE_MAX ? (size_t)wanted : SIZE_MAX;
-	snprintf(lending->why, sizeof(lending->why), "the OS has no more memory blocks that can be put offline; lend less");
+	snprintf(lending->why, sizeof(lending->why),
+		 "the OS has no more memory blocks that can be put offline; lend less");
 	if (lending->lent_count < lending->wanted)
 		lend_more(session, lending);
 	else

@@ -114,7 +114,7 @@ bool options_word(const struct session *session, const char *option, const char 
 			return true;
 		}
 	}
-	complain(session, "%s does not know %s; see scrimctl --help of this verb for what it takes", option, text);
+	complain(session, "%s does not take %s; see --help of this verb for what it takes", option, text);
 	return false;
 }
 

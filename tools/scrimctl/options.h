@@ -9,7 +9,7 @@
 struct option_spec {
 	const char *name;          /* "--json"; NULL ends a table */
 	bool *flag;                /* nothing */
-	const char **value;        /* one value, "--backend nested" or "--backend=nested"; where it is repeated the last counts */
+	const char **value;        /* one value, "--backend nested" or "--backend=nested"; of several the last counts */
 	struct range_list *ranges; /* a range A-B, any number of times; the caller frees the list in every case */
 };
 

@@ -26,8 +26,8 @@ static bool check_alone(const struct session *session, const char *verb, const s
 			if (!range_overlaps(range, &ranges->items[j]))
 				continue;
 			complain(session,
-				 "%s refused, " RANGE_FORMAT " and " RANGE_FORMAT " overlap; name each page once",
-				 verb, RANGE_VALUES(&ranges->items[j]), RANGE_VALUES(range));
+				 "%s refused, " RANGE_FORMAT " and " RANGE_FORMAT " overlap; name each page once", verb,
+				 RANGE_VALUES(&ranges->items[j]), RANGE_VALUES(range));
 			return false;
 		}
 	}
@@ -90,8 +90,7 @@ static bool check_managed(const struct session *session, const char *verb, const
 bool portion_check_managed(const struct session *session, const char *verb, const struct range_list *ranges)
 {
 	struct range_list managed = { 0 };
-	bool good = portion_check_ram(session, verb, ranges) &&
-		    ranges_request(session, SCRIM_RANGE_MANAGED, &managed);
+	bool good = portion_check_ram(session, verb, ranges) && ranges_request(session, SCRIM_RANGE_MANAGED, &managed);
 
 	for (size_t i = 0; good && i < ranges->count; i++)
 		good = check_managed(session, verb, &ranges->items[i], &managed);

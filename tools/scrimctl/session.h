@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Provides what every verb works with: the way to Scrim, the way to the OS's CPUs and memory, and where its words go. */
+/* Provides what every verb works with: the ways to Scrim, to the OS's CPUs and memory, and where its words go. */
 #pragma once
 
 #include <signal.h>

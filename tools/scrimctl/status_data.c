@@ -103,8 +103,7 @@ static const char *state_of(const struct status *status, const struct range *pie
 static bool add_portion(struct status *status, struct range piece)
 {
 	const char *state = state_of(status, &piece);
-	struct status_portion *last = status->portion_count == 0 ? NULL
-								 : &status->portions[status->portion_count - 1];
+	struct status_portion *last = status->portion_count == 0 ? NULL : &status->portions[status->portion_count - 1];
 	struct status_portion *portions;
 
 	if (last != NULL && last->state == state && last->range.end == piece.start) {

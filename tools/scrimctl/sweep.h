@@ -2,9 +2,8 @@
 /* Provides what scatter and share have in common: to aim at a range, to begin, and to step through it. */
 #pragma once
 
-#include "steps.h"
-
 #include "ranges.h"
+#include "steps.h"
 
 struct sweep {
 	const char *verb;  /* "scatter" */

@@ -27,8 +27,7 @@ enum exit_code switching_drive(const struct session *session,
 	return EXIT_REFUSED;
 }
 
-enum pace switching_request(const struct session *session, enum scrim_op op, uint64_t argument,
-			    const char *subject)
+enum pace switching_request(const struct session *session, enum scrim_op op, uint64_t argument, const char *subject)
 {
 	struct reply reply = request(session, op, argument, 0);
 

@@ -71,8 +71,7 @@ void progress_show(const struct session *session, struct progress *progress, uin
 		bar[cell] = (double)cell * (double)progress->total < (double)done * BAR_CELLS ? '#' : '.';
 	bar[BAR_CELLS] = '\0';
 	/* The blanks at the end cover what a longer line left. */
-	fprintf(session->err,
-		"\r%s [%s] %" PRIu64 "/%" PRIu64 "  %.0f pages/s  %" PRIu64 ":%02" PRIu64 " left    ",
+	fprintf(session->err, "\r%s [%s] %" PRIu64 "/%" PRIu64 "  %.0f pages/s  %" PRIu64 ":%02" PRIu64 " left    ",
 		progress->doing, bar, done, progress->total, rate, wait / 60, wait % 60);
 	fflush(session->err);
 	progress->line_open = true;

@@ -82,8 +82,7 @@ static enum exit_code devirtualize(const struct session *session, const struct w
 		return EXIT_USAGE;
 	if (!request_connect(session, &version))
 		return EXIT_REFUSED;
-	return switching_drive(session, words->abort ? homecoming_act_abort : homecoming_act, job,
-			       job->ranges.count);
+	return switching_drive(session, words->abort ? homecoming_act_abort : homecoming_act, job, job->ranges.count);
 }
 
 static enum exit_code run_devirtualize(const struct session *session, int argc, char **argv)
@@ -91,11 +90,11 @@ static enum exit_code run_devirtualize(const struct session *session, int argc, 
 	struct words words = { 0 };
 	struct homecoming job = { 0 };
 	const struct option_spec specs[] = {
-		{ .name = "--range", .ranges = &job.ranges },	 { .name = "--concurrent", .flag = &words.concurrent },
-		{ .name = "--paused", .flag = &job.paused },	 { .name = "--force", .flag = &job.force },
-		{ .name = "--remap", .value = &words.remap },	 { .name = "--reverse", .value = &words.reverse },
-		{ .name = "--batch", .value = &words.batch },	 { .name = "--jobs", .value = &words.jobs },
-		{ .name = "--abort", .flag = &words.abort },	 { .name = NULL },
+		{ .name = "--range", .ranges = &job.ranges }, { .name = "--concurrent", .flag = &words.concurrent },
+		{ .name = "--paused", .flag = &job.paused },  { .name = "--force", .flag = &job.force },
+		{ .name = "--remap", .value = &words.remap }, { .name = "--reverse", .value = &words.reverse },
+		{ .name = "--batch", .value = &words.batch }, { .name = "--jobs", .value = &words.jobs },
+		{ .name = "--abort", .flag = &words.abort },  { .name = NULL },
 	};
 	int operands = options_parse(session, argc, argv, specs);
 	enum exit_code code = EXIT_USAGE;
@@ -133,7 +132,8 @@ const struct verb verb_devirtualize = {
 		"or search\n"
 		"  --batch PAGES    at most so many in one step, 1 to 256; 64 without it\n"
 		"  --jobs N         step from N threads at once; 1 without it\n"
-		"  --abort          return from an unfinished devirtualize to virtualized; pages that came home stay at "
+		"  --abort          return from an unfinished devirtualize to virtualized; pages that came home stay "
+		"at "
 		"home\n"
 		"\n"
 		"Example: scrimctl devirtualize --range 1G-1280M --remap direct\n",

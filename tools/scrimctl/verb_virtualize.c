@@ -45,8 +45,7 @@ static enum pace report_done(const struct session *session, const struct job *jo
 /* Before anything changes, in whatever state this starts. */
 static bool check_ranges(const struct session *session, struct job *job)
 {
-	job->checked = job->checked || job->ranges.count == 0 ||
-		       portion_check_ram(session, "virtualize", &job->ranges);
+	job->checked = job->checked || job->ranges.count == 0 || portion_check_ram(session, "virtualize", &job->ranges);
 	return job->checked;
 }
 

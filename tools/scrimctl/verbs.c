@@ -7,8 +7,8 @@
 #include "scrim_abi.h"
 
 static const struct verb *const verbs[] = {
-	&verb_status, &verb_virtualize, &verb_devirtualize, &verb_move, &verb_scatter, &verb_share,
-	&verb_lend,   &verb_check,
+	&verb_status,  &verb_virtualize, &verb_devirtualize, &verb_move,
+	&verb_scatter, &verb_share,      &verb_lend,         &verb_check,
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))

@@ -70,7 +70,7 @@ static void test_lend_while_virtualized(void **state)
 	assert_done("lend 128M"); /* block 4 is refused, for the pages that are displaced in it */
 	assert_true(offline(1));
 	assert_settled(1);
-	assert_refused("lend 256M", "displaced or shared");
+	assert_refused("lend 256M", "Device or resource busy");
 	assert_settled(1);
 }
 
@@ -235,6 +235,21 @@ static void test_lend_interrupted(void **state)
 	}
 }
 
+/* The real OS, read only: blocks of one size, or none. */
+static void test_linux_blocks(void **state)
+{
+	struct block_list list = { 0 };
+	int error = linux_blocks.list(NULL, &list);
+
+	(void)state;
+	assert_int_equal(error == 0, list.count != 0);
+	for (size_t i = 0; i < list.count; i++)
+		assert_int_equal(list.items[i].range.end - list.items[i].range.start,
+				 list.items[0].range.end - list.items[0].range.start);
+	assert_int_not_equal(linux_blocks.set_online(NULL, UINT64_MAX, true), 0);
+	blocks_free(&list);
+}
+
 int tests_of_lend(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +264,7 @@ int tests_of_lend(void)
 		TEST(test_lend_block_that_stays_offline),
 		TEST(test_lend_killed),
 		TEST(test_lend_interrupted),
+		TEST(test_linux_blocks),
 	};
 
 	return cmocka_run_group_tests_name("lend", tests, NULL, NULL);

@@ -164,7 +164,7 @@ static void test_devirtualize_goes_on_with_the_old_range(void **state)
 	fake_devirtualize(&fake->memory, b.start, b.end, &home);
 	fake->state = SCRIM_REMAPPING;
 	assert_done("devirtualize --range " B);
-	assert_printed("16 page(s) came home, 16 page(s) are still managed");
+	assert_printed("1 range(s) are no longer virtualized: 16 page(s) came home, 16 page(s) are still managed");
 	assert_true(managed(a) && !managed(b));
 }
 
