@@ -4,6 +4,7 @@ include mk/flags.mk
 include mk/target.mk
 include mk/tools.mk
 include mk/host.mk
+include mk/coverage.mk
 include mk/setup.mk
 -include mk/guest.mk
 -include mk/fuzz.mk

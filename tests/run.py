@@ -115,17 +115,21 @@ def claim(work):
 
 
 def all_items(work, soak):
-    return unit_items() + make_items(soak) + system_items(work, soak)
+    return unit_items(soak) + make_items(soak) + system_items(work, soak)
 
 
-def unit_items():
-    """A program for each tests/unit/test_NAME.c, and one for each directory tests/unit/NAME, made of all that is in it."""
+def unit_items(soak):
+    """A program for each tests/unit/test_NAME.c, and one for each directory tests/unit/NAME, made of all that is in it.
+
+    In the long run SOAK is in its environment.
+    """
+    environment = {"CMOCKA_MESSAGE_OUTPUT": "TAP"} | ({"SOAK": "1"} if soak else {})
     folder = ROOT / "tests" / "unit"
     names = [source.stem for source in folder.glob("test_*.c")]
     names += [f"test_{part.name}" for part in folder.iterdir() if any(part.glob("*.c"))]
     return [
         Item(f"unit/{name}", [str(BUILD / "unit" / name)], UNIT_TIMEOUT,
-             environment={"CMOCKA_MESSAGE_OUTPUT": "TAP"}, counts_tap=True)
+             environment=environment, counts_tap=True)
         for name in sorted(names)
     ]
 

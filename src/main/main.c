@@ -158,6 +158,16 @@ static uint64_t identity_tables(void)
 	return 1 + pointer_tables + directories + 2 * (2 + (uint64_t)boot.boundary_count);
 }
 
+/* For the hashes of a share: a slot of 8 bytes for each page, a power of two, up to what 512 MiB of different pages fill. */
+static uint64_t share_slots_bytes(uint64_t ram_end)
+{
+	uint64_t slots = PAGE_SIZE / sizeof(uint64_t);
+
+	while (slots < ram_end >> PAGE_SHIFT && slots < MIB(512) >> PAGE_SHIFT)
+		slots *= 2;
+	return slots * sizeof(uint64_t);
+}
+
 static void measure_demand(void)
 {
 	uint64_t cpus = boot.acpi.cpu_count;
@@ -170,7 +180,8 @@ static void measure_demand(void)
 	boot.demand.fixed_bytes += align_up(cpus * sizeof(struct cpu), PAGE_SIZE) +
 				   cpus * (startup_cpu_bytes() + SVM_CPU_BYTES) + SVM_SHARED_BYTES;
 	boot.demand.fixed_bytes +=
-		align_up(mem_storage_bytes(boot.ram_end, own_reserve_frames(boot.options.reserve_bytes)), PAGE_SIZE);
+		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
+		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE);
 	boot.demand.fixed_tables = identity_tables();
 	boot.demand.reserve_bytes = boot.options.reserve_bytes;
 }
@@ -297,9 +308,13 @@ static void make_memory(void)
 	struct mem_config config = {
 		.ram = &machine.os_ram, .dma_free = &machine.dma_free, .reserve_first = mfn_of_address(own_frames_start()),
 		.reserve_frames = own_reserve_frames(boot.demand.reserve_bytes),
-		.storage = own_alloc(mem_storage_bytes(boot.ram_end, own_reserve_frames(boot.demand.reserve_bytes)))
+		.storage = own_alloc(mem_storage_bytes(boot.ram_end, boot.ram_end))
 	};
 
+	machine.share_slots = own_alloc(share_slots_bytes(boot.ram_end));
+	machine.share_slot_count = share_slots_bytes(boot.ram_end) / sizeof(uint64_t);
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		machine.cpu[i].batch = own_alloc(sizeof(struct mem_batch));
 	machine.xlat.address_bits = boot.address_bits;
 	machine.xlat.has_1g = boot.has_1g;
 	machine.xlat.boundary = boot.boundary;

@@ -1,31 +1,39 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Provides the free frames: the boot reserve, one bit a frame. */
+/* Provides the free frames, whatever reverse keeps them: which frames are spare, how they come and go, finding one. */
 #pragma once
 
-#include "mem/mem.h"
+#include "mem/p2m.h"
 
-#define FRAMES_WORD_BITS 64u
+/* What kind of free frame is wanted: outside [avoid_first, avoid_last), and perhaps nobody's home. */
+struct frame_want {
+	uint64_t avoid_first, avoid_last;
+	bool spare_only;
+};
 
-/* 64-bit words of a bitmap over `frame_count` frames. */
-static inline uint64_t frames_words(uint64_t frame_count)
-{
-	return (frame_count + FRAMES_WORD_BITS - 1) / FRAMES_WORD_BITS;
-}
+/* True when the frame is of the boot reserve or lent: nobody's home. */
+bool frames_is_spare(const struct mem *mem, mfn_t frame);
 
-/* True when the frame belongs to the reserve. */
-bool frames_contain(const struct mem *mem, mfn_t frame);
+/* True when a chunk (of P2M_CHUNK_PAGES frames) has such a frame. */
+bool frames_has_spare(const struct mem *mem, uint64_t chunk);
 
-/* True when a frame of the reserve is taken. */
-bool frames_is_used(const struct mem *mem, mfn_t frame);
+bool frames_match(const struct mem *mem, const struct frame_want *want, mfn_t frame);
 
-/* Takes the lowest free frame. False when there is none. */
-bool frames_take(struct mem *mem, mfn_t *frame) MUST_CHECK;
+/* Nobody occupies the frame any more, nobody's translation leads to it: it may be taken. */
+void frames_free(struct mem *mem, mfn_t frame);
 
-/*
- * Gives a taken frame back; it may be taken again at once. So the caller knows that no CPU and no device holds a
- * translation to it or can get one.
- */
-void frames_give(struct mem *mem, mfn_t frame);
+/* The free frame is spoken for. */
+void frames_take(struct mem *mem, mfn_t frame);
 
-/* Marks a frame of the reserve in mem_check's scratch bitmap. False when it was marked already. */
-bool frames_see(const struct mem *mem, mfn_t frame) MUST_CHECK;
+/* Finds a free frame; does not take it. SCRIM_ENOFRAME, SCRIM_ENOTABLE (no memory for the reverse). */
+err_t frames_find(struct mem *mem, const struct frame_want *want, mfn_t *frame) MUST_CHECK;
+
+/* For a reverse that keeps no list: looks at the cache, then around all frames that can be free. */
+err_t frames_scan(struct mem *mem, const struct frame_want *want, mfn_t *frame) MUST_CHECK;
+
+/* The cache of such a reverse. */
+void frames_cache(struct mem *mem, mfn_t frame);
+void frames_uncache(struct mem *mem, mfn_t frame);
+void frames_cache_clear(struct mem *mem);
+
+/* True when a frame that could be free (spare, or home of a page displaced and at rest) is. */
+bool frames_is_free(struct mem *mem, mfn_t frame);

@@ -9,5 +9,8 @@ struct mem_view {
 	bool all_cpus_translate;    /* every CPU that runs the OS is behind the map */
 };
 
-/* SCRIM_HOLDS, or which invariant does not hold and an address (bytes) where. */
-enum scrim_violation mem_check(const struct mem *mem, const struct mem_view *view, uint64_t *where) MUST_CHECK;
+/*
+ * Also while batches are in flight: their pages are absent then. Costs a sweep over P2M for each 128 MiB of frames.
+ * SCRIM_HOLDS, or which invariant does not hold and an address (bytes) where.
+ */
+enum scrim_violation mem_check(struct mem *mem, const struct mem_view *view, uint64_t *where) MUST_CHECK;

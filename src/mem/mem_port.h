@@ -26,7 +26,8 @@ struct mem_port_ops {
 	/*
 	 * Writes one translation into the hardware's tables. Cannot fail after map_prepare, which holds until
 	 * map_release. Flushes nothing. The engine makes a page absent and flushes before it makes it present, so that a
-	 * back-end which splits a large entry here can break it in the one call and make it in the other.
+	 * back-end which splits a large entry here can break it in the one call and make it in the other. Only the right
+	 * to write is given back in place.
 	 */
 	void (*map_set)(void *context, gfn_t page, mfn_t frame, enum mem_access access);
 	/*
@@ -38,8 +39,14 @@ struct mem_port_ops {
 	void (*map_release)(void *context, gfn_t page);
 	/* Returns when no CPU and no device holds a translation older than the last map_set or map_release. */
 	void (*flush)(void *context);
-	/* Copies one frame, 4 KiB. */
-	void (*copy)(void *context, mfn_t to, mfn_t from);
+	/*
+	 * Copies the same part of one frame to another: `bytes` at `offset`, both multiples of 8 and within 4 KiB. The
+	 * one function here that is called without the caller's lock.
+	 */
+	void (*copy)(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes);
 	/* For mem_check, never in NATIVE: what the hardware's tables say of this page. False when it is absent there. */
 	bool (*map_get)(void *context, gfn_t page, mfn_t *frame, enum mem_access *access);
+	/* For sharing. A hash of a frame's contents, which may change meanwhile; and whether two frames are equal. */
+	uint64_t (*hash)(void *context, mfn_t frame);
+	bool (*equal)(void *context, mfn_t a, mfn_t b);
 };

@@ -5,7 +5,7 @@
  *              VIRTUALIZE            ALL_SWITCHED              DEVIRTUALIZE
  *     NATIVE ------------> COMMENCING -----------> VIRTUALIZED ------------> REMAPPING
  *       ^                     | ^                     |  ^                    |   |
- *       |               ABORT | | ABORT               |  +------- ABORT ------+   | ALL_HOME
+ *       |               ABORT | | ABORT               |  +- ABORT, PORTION_HOME    | ALL_HOME
  *       |                     v |                     |                           |
  *       +-- ALL_SWITCHED -- CEASING <--- DEVIRTUALIZE_HOME                        |
  *                              ^                                                  |
@@ -31,6 +31,7 @@ static const struct memvirt_transition table[SCRIM_STATE_COUNT][MEMVIRT_EVENT_CO
 		/* Here and below: what a state does not wait for is not news to it. */
 		[MEMVIRT_ALL_SWITCHED] = { STAY(NATIVE) },
 		[MEMVIRT_ALL_HOME] = { STAY(NATIVE) },
+		[MEMVIRT_PORTION_HOME] = { STAY(NATIVE) },
 	},
 	[SCRIM_COMMENCING] = {
 		/* A second tool, or the same one started again after it was killed: it goes on visiting. */
@@ -42,6 +43,7 @@ static const struct memvirt_transition table[SCRIM_STATE_COUNT][MEMVIRT_EVENT_CO
 		[MEMVIRT_ABORT] = { SCRIM_CEASING, MEMVIRT_NEW_EPOCH },
 		[MEMVIRT_ALL_SWITCHED] = { SCRIM_VIRTUALIZED, MEMVIRT_UNLOCK_MAP },
 		[MEMVIRT_ALL_HOME] = { STAY(COMMENCING) },
+		[MEMVIRT_PORTION_HOME] = { STAY(COMMENCING) },
 	},
 	[SCRIM_VIRTUALIZED] = {
 		[MEMVIRT_VIRTUALIZE] = { REFUSE(VIRTUALIZED) },
@@ -53,6 +55,7 @@ static const struct memvirt_transition table[SCRIM_STATE_COUNT][MEMVIRT_EVENT_CO
 		[MEMVIRT_ALL_SWITCHED] = { STAY(VIRTUALIZED) },
 		/* The last page may come home by a move; that alone is no wish to cease. */
 		[MEMVIRT_ALL_HOME] = { STAY(VIRTUALIZED) },
+		[MEMVIRT_PORTION_HOME] = { STAY(VIRTUALIZED) },
 	},
 	[SCRIM_REMAPPING] = {
 		[MEMVIRT_VIRTUALIZE] = { REFUSE(REMAPPING) },
@@ -63,6 +66,8 @@ static const struct memvirt_transition table[SCRIM_STATE_COUNT][MEMVIRT_EVENT_CO
 		[MEMVIRT_ABORT] = { SCRIM_VIRTUALIZED, MEMVIRT_UNLOCK_MAP },
 		[MEMVIRT_ALL_SWITCHED] = { STAY(REMAPPING) },
 		[MEMVIRT_ALL_HOME] = { SCRIM_CEASING, MEMVIRT_NEW_EPOCH },
+		/* Every CPU translates on, for the portions that stay. */
+		[MEMVIRT_PORTION_HOME] = { SCRIM_VIRTUALIZED, MEMVIRT_UNLOCK_MAP },
 	},
 	[SCRIM_CEASING] = {
 		/* Refused as DEVIRTUALIZE is in COMMENCING; ABORT is the word for turning round. */
@@ -77,6 +82,7 @@ static const struct memvirt_transition table[SCRIM_STATE_COUNT][MEMVIRT_EVENT_CO
 		/* Only now does no CPU walk the map's tables. */
 		[MEMVIRT_ALL_SWITCHED] = { SCRIM_NATIVE, MEMVIRT_DROP_MAP },
 		[MEMVIRT_ALL_HOME] = { STAY(CEASING) },
+		[MEMVIRT_PORTION_HOME] = { STAY(CEASING) },
 	},
 };
 

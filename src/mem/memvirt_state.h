@@ -14,6 +14,7 @@ enum memvirt_event {
 	MEMVIRT_ABORT,           /* request */
 	MEMVIRT_ALL_SWITCHED,    /* the last CPU switched to what the state asks */
 	MEMVIRT_ALL_HOME,        /* the last displaced page came home */
+	MEMVIRT_PORTION_HOME,    /* the last page of the portion that is remapped came home, and another portion stays */
 	MEMVIRT_EVENT_COUNT
 };
 

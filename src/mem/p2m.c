@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the root, the leaves and two counts of struct mem: `displaced` and `leaf_count`.
+ * Owns the root, the leaves and the counts over entries: of each chunk, and of struct mem `displaced`, `read_only`,
+ * `in_flight` and `leaf_count`.
  *
  *   root  [0] NULL                  pages 0-511: Identity
  *         [1] ----> leaf [0]        page 512: frame | access
@@ -13,17 +14,16 @@
  */
 #include "mem/p2m.h"
 
-static uint64_t make_entry(mfn_t frame, enum mem_access access) { return mfn_address(frame) | (uint64_t)access; }
-
-static uint64_t identity_entry(gfn_t page) { return make_entry(gfn_home(page), MEM_ACCESS_ALL); }
+static uint64_t identity_entry(gfn_t page) { return p2m_make_entry(gfn_home(page), MEM_ACCESS_ALL); }
 
 mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access)
 {
 	uint64_t chunk = p2m_chunk(page);
 	const struct p2m_leaf *leaf = NULL;
 
+	/* Beyond the root also page numbers whose address does not fit 64 bits are at home. */
 	if (chunk < mem->chunk_count)
-		leaf = __atomic_load_n(&mem->root[chunk], __ATOMIC_ACQUIRE);
+		leaf = __atomic_load_n(&mem->root[chunk].leaf, __ATOMIC_ACQUIRE);
 	if (!leaf) {
 		*access = MEM_ACCESS_ALL;
 		return gfn_home(page);
@@ -37,7 +37,7 @@ mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access)
 
 bool p2m_add_leaf(struct mem *mem, uint64_t chunk)
 {
-	if (mem->root[chunk])
+	if (mem->root[chunk].leaf)
 		return true;
 
 	struct p2m_leaf *leaf = mem->config.port->table_alloc(mem->config.port_context);
@@ -46,37 +46,47 @@ bool p2m_add_leaf(struct mem *mem, uint64_t chunk)
 		return false;
 	for (uint32_t i = 0; i < P2M_CHUNK_PAGES; i++)
 		leaf->entry[i] = identity_entry(p2m_page(chunk, i));
-	__atomic_store_n(&mem->root[chunk], leaf, __ATOMIC_RELEASE);
+	__atomic_store_n(&mem->root[chunk].leaf, leaf, __ATOMIC_RELEASE);
 	mem->leaf_count++;
 	return true;
 }
 
-void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access)
+/* Adds (or with -1 takes away) what one entry is to the counts. Unsigned arithmetic wraps back. */
+static inline void count_entry(struct mem *mem, struct p2m_slot *slot, gfn_t page, uint64_t entry, uint32_t one)
 {
-	uint64_t *entry = &mem->root[p2m_chunk(page)]->entry[p2m_index(page)];
+	uint64_t wide = (uint64_t)(int64_t)(int32_t)one;
 
-	if (!mfn_is_home(page, p2m_entry_frame(*entry)))
-		mem->displaced--;
-	if (!mfn_is_home(page, frame))
-		mem->displaced++;
-	__atomic_store_n(entry, make_entry(frame, access), __ATOMIC_RELAXED);
+	if (entry == identity_entry(page))
+		return;
+	slot->changed += one;
+	if (p2m_is_displaced(entry, page)) {
+		slot->displaced += one;
+		mem->displaced += wide;
+	}
+	if (p2m_entry_access(entry) == MEM_ACCESS_READ)
+		mem->read_only += wide;
+	else if (p2m_entry_access(entry) == MEM_ACCESS_NONE)
+		mem->in_flight += wide;
 }
 
-bool p2m_leaf_is_identity(const struct p2m_leaf *leaf, uint64_t chunk)
+void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access)
 {
-	for (uint32_t i = 0; i < P2M_CHUNK_PAGES; i++)
-		if (leaf->entry[i] != identity_entry(p2m_page(chunk, i)))
-			return false;
-	return true;
+	struct p2m_slot *slot = &mem->root[p2m_chunk(page)];
+	uint64_t *entry = &slot->leaf->entry[p2m_index(page)], now = p2m_make_entry(frame, access);
+
+	count_entry(mem, slot, page, *entry, (uint32_t)-1);
+	__atomic_store_n(entry, now, __ATOMIC_RELAXED);
+	count_entry(mem, slot, page, now, 1);
 }
 
 struct p2m_leaf *p2m_take_leaf(struct mem *mem, uint64_t chunk)
 {
-	struct p2m_leaf *leaf = mem->root[chunk];
+	struct p2m_slot *slot = &mem->root[chunk];
+	struct p2m_leaf *leaf = slot->leaf;
 
-	if (!leaf || !p2m_leaf_is_identity(leaf, chunk))
+	if (!leaf || slot->changed > 0)
 		return NULL;
-	__atomic_store_n(&mem->root[chunk], NULL, __ATOMIC_RELEASE);
+	__atomic_store_n(&slot->leaf, NULL, __ATOMIC_RELEASE);
 	mem->leaf_count--;
 	return leaf;
 }

@@ -49,7 +49,10 @@ void svm_on_iret(struct cpu *cpu);
 void svm_on_debug(struct cpu *cpu);
 void svm_on_step_fault(struct cpu *cpu);
 
-/* svm_insn.c: the OS's instruction at rip. */
+/*
+ * svm_insn.c: the OS's instruction at rip. Read before this exit waits for anything: a CPU that waits answers flushes, and behind a
+ * flush the page with the instruction may be on its way elsewhere.
+ */
 /* rip behind a two-byte instruction without operands (0F xx), any prefixes before it. */
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu);
 /* MOV CR3, reg: the value and the next rip. */

@@ -8,6 +8,7 @@
 #include "virt/guard.h"
 #include "virt/kick.h"
 #include "virt/memvirt.h"
+#include "virt/moving.h"
 #include "virt/request.h"
 
 /* The IN that is a request: registers in, registers out (abi/scrim_abi.h). */
@@ -101,10 +102,12 @@ static void on_cr3_load(struct cpu *cpu)
 
 static void on_cache(struct cpu *cpu, bool is_wbinvd)
 {
+	uint64_t next_rip = svm_insn_next_of_0f(cpu); /* before any lock: svm.h */
+
 	if (is_wbinvd)
 		guard_on_wbinvd(cpu);
 	wbinvd();
-	svm_skip(cpu, svm_insn_next_of_0f(cpu));
+	svm_skip(cpu, next_rip);
 }
 
 /* An instruction of a form that no OS uses for this cannot be obeyed unseen, since it may start a CPU: it gets #GP. */
@@ -119,26 +122,18 @@ static void on_apic_write(struct cpu *cpu, uint64_t address)
 		svm_inject_exception(cpu, VECTOR_GP, true);
 }
 
-/*
- * A page of the map: absent while it is moved, read-only a moment ago. Whoever holds the lock is changing it; once the lock
- * is free the access is simply made again.
- */
+/* A page of the map: absent while it is moved, or read-only because it is shared. Where nothing more stands in its way the access is made again. */
 static enum scrim_exit on_nested_fault(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
 	gfn_t page = gfn_of_address(vmcb->exit_info2);
-	bool is_write = vmcb->exit_info1 & NPF_WRITE, allowed;
-	enum mem_access access;
-	mfn_t frame;
+	bool is_write = vmcb->exit_info1 & NPF_WRITE;
 
 	if (is_write && page.n == gfn_of_address(APIC_PAGE).n) {
 		on_apic_write(cpu, vmcb->exit_info2);
 		return SCRIM_EXIT_APIC;
 	}
-	machine_lock(cpu);
-	allowed = machine.xlat.ops->get(&machine.xlat, page, &frame, &access) && (!is_write || access == MEM_ACCESS_ALL);
-	machine_unlock();
-	if (!allowed)
+	if (!moving_fault(cpu, page, is_write))
 		svm_inject_exception(cpu, VECTOR_GP, true); /* beyond what any CPU of this kind can address */
 	return SCRIM_EXIT_MAP;
 }

@@ -78,6 +78,7 @@ void svm_on_msr(struct cpu *cpu)
 	uint32_t msr = (uint32_t)cpu->regs.rcx;
 	bool is_write = vmcb->exit_info1 & 1, ok;
 	uint64_t value = cpu->regs.rdx << 32 | (uint32_t)vmcb->rax;
+	uint64_t next_rip = svm_insn_next_of_0f(cpu); /* before any lock: svm.h */
 
 	ok = is_write ? write_msr(cpu, msr, value) : read_msr(cpu, msr, &value);
 	if (!ok) {
@@ -88,5 +89,5 @@ void svm_on_msr(struct cpu *cpu)
 		vmcb->rax = (uint32_t)value;
 		cpu->regs.rdx = value >> 32;
 	}
-	svm_skip(cpu, svm_insn_next_of_0f(cpu));
+	svm_skip(cpu, next_rip);
 }

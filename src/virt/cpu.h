@@ -8,6 +8,8 @@
 #include "base/types.h"
 #include "scrim_abi.h"
 
+struct mem_batch;
+
 /* The OS's registers that the hardware does not switch; rax and rsp are in the vendor's control block. */
 struct guest_registers {
 	uint64_t rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
@@ -46,6 +48,7 @@ struct cpu {
 	uint32_t request; /* enum kick_request bits */
 	uint32_t nmi_sent;/* a kick's NMI is on its way and has not been taken */
 
+	struct mem_batch *batch; /* the pages that this CPU is moving */
 	uint64_t pat_at_switch; /* the PAT MSR when it began to translate (svm_vmcb.c) */
 	struct nmi_state nmi;
 	uint64_t exits[SCRIM_EXIT_COUNT];

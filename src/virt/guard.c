@@ -16,6 +16,7 @@
 #include "hw/msr.h"
 #include "virt/kick.h"
 #include "virt/memvirt.h"
+#include "virt/moving.h"
 #include "virt/vendor.h"
 
 #define APIC_GFN gfn_of_address(APIC_PAGE)
@@ -93,6 +94,7 @@ static void park_others(struct cpu *self)
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		if (&machine.cpu[i] != self)
 			park(&machine.cpu[i]);
+	moving_end_lending(self);
 	if (machine.arrived == machine.cpu_count)
 		return; /* there are no others */
 	/* They are in HLT with interrupts off, or will take the kick: either way none writes the ICR without an exit first. */

@@ -16,6 +16,7 @@
 #include "hw/console.h"
 #include "hw/delay.h"
 #include "virt/guard.h"
+#include "virt/meet.h"
 #include "virt/vendor.h"
 
 #define RESEND_MS 2000u
@@ -65,11 +66,22 @@ static void wait_for(struct cpu *self, struct cpu *target, enum kick_request req
 	}
 }
 
+uint32_t kick_call_others(struct cpu *self, enum kick_request request)
+{
+	uint32_t asked = 0;
+
+	for (uint32_t i = 0; i < machine.cpu_count; i++) {
+		if (&machine.cpu[i] == self || !machine.cpu[i].started)
+			continue;
+		ask(&machine.cpu[i], request);
+		asked++;
+	}
+	return asked;
+}
+
 void kick_others(struct cpu *self, enum kick_request request)
 {
-	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		if (&machine.cpu[i] != self && machine.cpu[i].started)
-			ask(&machine.cpu[i], request);
+	kick_call_others(self, request);
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		if (&machine.cpu[i] != self && machine.cpu[i].started)
 			wait_for(self, &machine.cpu[i], request);
@@ -81,12 +93,17 @@ void kick_serve(struct cpu *self)
 
 	if (!request)
 		return;
+	if (request & KICK_MEET) {
+		/* First: as soon as this one is over, the next may call. */
+		__atomic_fetch_and(&self->request, ~(uint32_t)KICK_MEET, __ATOMIC_SEQ_CST);
+		meet_attend(self);
+	}
 	if (request & KICK_APPLY)
 		guard_apply(self);
 	if (request & KICK_FLUSH)
 		machine.vendor->flush(self);
 	/* Last: from here on the sender counts on it. */
-	__atomic_fetch_and(&self->request, ~request, __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(&self->request, ~(request & ~(uint32_t)KICK_MEET), __ATOMIC_SEQ_CST);
 }
 
 bool kick_took_nmi(struct cpu *self)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Provides kicks: the way one CPU makes the others do something at once, by NMI. Only two things need it: a CPU being
- * parked (the others must guard its return) and a page being moved. Switching memory virtualization never kicks.
+ * Provides kicks: the way one CPU makes the others do something at once, by NMI. Three things need it: a CPU being parked or
+ * started (the others must guard it), pages being moved, a meeting. Switching memory virtualization never kicks.
  */
 #pragma once
 
@@ -10,6 +10,7 @@
 enum kick_request {
 	KICK_FLUSH = 1, /* forget every translation */
 	KICK_APPLY = 2, /* take on what the machine's state asks */
+	KICK_MEET = 4,  /* come to the meeting (meet.h) */
 };
 
 /*
@@ -18,6 +19,9 @@ enum kick_request {
  * lost, never waited for again, and from then on no page is moved.
  */
 void kick_others(struct cpu *self, enum kick_request request);
+
+/* Asks the same and does not wait. Returns how many CPUs were asked. Machine lock held. */
+uint32_t kick_call_others(struct cpu *self, enum kick_request request);
 
 /* Does what others have asked of this CPU. In every exit, and wherever a CPU waits. */
 void kick_serve(struct cpu *self);

@@ -5,6 +5,8 @@
 #include "hw/acpi.h"
 #include "hw/lock.h"
 #include "mem/mem.h"
+#include "mem/scatter.h"
+#include "mem/share.h"
 #include "virt/cpu.h"
 #include "xlat/xlat.h"
 
@@ -18,6 +20,7 @@ struct machine_memory {
 
 struct machine_counters {
 	uint64_t switches, kicks, flushes, cpus_lost;
+	struct mem_moved unshared; /* by writes */
 };
 
 /* The operation that last changed something, for `status`. */
@@ -26,6 +29,11 @@ struct machine_operation {
 	struct mem_moved moved;
 	uint64_t start_tsc, end_tsc, longest_exit_tsc;
 	bool running;
+};
+
+struct machine_homecoming {
+	bool whole;
+	struct range portion; /* else */
 };
 
 struct machine {
@@ -41,6 +49,13 @@ struct machine {
 	bool map_late;    /* the Identity root lives only while it is needed */
 	struct xlat xlat;
 	struct mem mem;
+	struct machine_homecoming homecoming; /* REMAPPING: what it is about */
+	struct range aim;           /* what the next scatter or share is about; empty: nothing is */
+	struct mem_scatter scatter; /* none is under way while it has no pages */
+	uint64_t scattered;         /* pages it has moved */
+	struct mem_share share;     /* none is under way while next is last */
+	uint64_t *share_slots;      /* its memory, share_slot_count of them, a power of two */
+	uint64_t share_slot_count;
 	struct range_list os_ram;   /* normalized, RAM only */
 	struct range_list dma_free; /* normalized */
 	struct machine_memory memory;

@@ -5,98 +5,18 @@
  */
 #include "virt/memvirt.h"
 
-#include "base/str.h"
 #include "hw/console.h"
-#include "virt/own.h"
 #include "mem/mem_check.h"
 #include "virt/guard.h"
-#include "virt/kick.h"
+#include "virt/port.h"
 #include "virt/vendor.h"
-
-/* The CPU whose exit runs the engine: flush() below needs it. Under the machine lock. */
-static struct cpu *engine_cpu;
-
-static void *table_alloc(void *context)
-{
-	(void)context;
-	return own_table_alloc();
-}
-
-static void table_free(void *context, void *page)
-{
-	(void)context;
-	own_table_free(page);
-}
-
-static bool map_prepare(void *context, gfn_t page)
-{
-	struct xlat *xlat = context;
-	return xlat->ops->prepare(xlat, page);
-}
-
-static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access access)
-{
-	struct xlat *xlat = context;
-	xlat->ops->set(xlat, page, frame, access);
-}
-
-static void map_release(void *context, gfn_t page)
-{
-	struct xlat *xlat = context;
-	xlat->ops->release(xlat, page);
-}
-
-static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
-{
-	const struct xlat *xlat = context;
-	return xlat->ops->get(xlat, page, frame, access);
-}
-
-static void flush(void *context)
-{
-	(void)context;
-	machine.vendor->flush(engine_cpu);
-	kick_others(engine_cpu, KICK_FLUSH);
-}
-
-static void copy(void *context, mfn_t to, mfn_t from)
-{
-	(void)context;
-	/* Scrim's own tables map all of the machine's RAM one to one. */
-	memcpy((void *)(uintptr_t)mfn_address(to), (const void *)(uintptr_t)mfn_address(from), PAGE_SIZE);
-}
-
-static const struct mem_port_ops port_ops = {
-	.table_alloc = table_alloc,
-	.table_free = table_free,
-	.map_prepare = map_prepare,
-	.map_set = map_set,
-	.map_release = map_release,
-	.flush = flush,
-	.copy = copy,
-	.map_get = map_get,
-};
-
-static uint64_t machine_of(void *context, const void *page)
-{
-	(void)context;
-	return (uint64_t)(uintptr_t)page;
-}
-
-static void *page_of(void *context, uint64_t address)
-{
-	(void)context;
-	return (void *)(uintptr_t)address;
-}
 
 void memvirt_init(const struct mem_config *config)
 {
 	struct mem_config full = *config;
 
 	machine.xlat.ops = &xlat_nested;
-	machine.xlat.port = (struct xlat_port){
-		.table_alloc = table_alloc, .table_free = table_free, .machine_of = machine_of, .page_of = page_of
-	};
+	machine.xlat.port = port_tables;
 	full.port = &port_ops;
 	full.port_context = &machine.xlat;
 	mem_init(&machine.mem, &full);
@@ -144,6 +64,22 @@ err_t memvirt_event(enum memvirt_event event)
 	return SCRIM_OK;
 }
 
+uint64_t memvirt_ram_end(void)
+{
+	return machine.os_ram.entry[machine.os_ram.count - 1].end;
+}
+
+void memvirt_manage_all(bool all, bool begins)
+{
+	uint64_t top = align_up(memvirt_ram_end(), MIB(2)); /* as far as the engine's list goes at its start */
+
+	/* Neither can fail: the map is Identity, and each leaves one entry in the list. */
+	if (all)
+		CHECK(mem_manage(&machine.mem, 0, top) == SCRIM_OK);
+	else if (begins)
+		CHECK(mem_unmanage(&machine.mem, 0, top) == SCRIM_OK);
+}
+
 static uint32_t cpus_left(void)
 {
 	uint32_t left = 0;
@@ -162,21 +98,6 @@ uint32_t memvirt_visit(struct cpu *self)
 	uint32_t left = cpus_left();
 	if (!left)
 		CHECK(memvirt_event(MEMVIRT_ALL_SWITCHED) == SCRIM_OK);
-	return left;
-}
-
-err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame, struct mem_moved *moved)
-{
-	engine_cpu = self;
-	return mem_displace(&machine.mem, page, frame, moved);
-}
-
-uint64_t memvirt_step(struct cpu *self, uint32_t pages)
-{
-	engine_cpu = self;
-	uint64_t left = mem_bring_home(&machine.mem, pages, &machine.last.moved);
-	if (!left)
-		CHECK(memvirt_event(MEMVIRT_ALL_HOME) == SCRIM_OK);
 	return left;
 }
 

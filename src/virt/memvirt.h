@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Provides the running of memory virtualization: it asks the state table (mem/memvirt_state.h), does what the table says,
- * and joins the memory engine to the back-end and the machine. Machine lock held in every call that takes `self`.
+ * Provides the beginning and the end of memory virtualization: it asks the state table (mem/memvirt_state.h), does what the table
+ * says, and lets CPUs switch. What happens to the map in between is moving.h's. Machine lock held in every call that takes `self`.
  */
 #pragma once
 
@@ -20,12 +20,17 @@ void memvirt_need_map(void);
 /* Puts one event into the state table and acts on its answer. SCRIM_ESTATE when the table refuses. */
 err_t memvirt_event(enum memvirt_event event) MUST_CHECK;
 
+/* Where the OS's RAM ends. */
+uint64_t memvirt_ram_end(void);
+
+/*
+ * Memory is being virtualized, from the beginning or (resumed) not: all RAM is managed, or nothing until it is named. A resumed
+ * one keeps what has been named.
+ */
+void memvirt_manage_all(bool all, bool begins);
+
 /* The calling CPU switches to what the state asks. Returns how many CPUs in the OS have not switched yet. */
 uint32_t memvirt_visit(struct cpu *self);
-
-/* Moves one page; brings a batch home (REMAPPING). The CPU in whose exit this runs is `self`. */
-err_t memvirt_displace(struct cpu *self, gfn_t page, mfn_t *frame, struct mem_moved *moved) MUST_CHECK;
-uint64_t memvirt_step(struct cpu *self, uint32_t pages);
 
 /* Every invariant, now. */
 enum scrim_violation memvirt_check(uint64_t *where);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the table of requests. Each entry: what it does and whether it may be called in the state we are in is told by the
- * state table alone. A request is short (bounded by SCRIM_BATCH_MAX pages) and runs under the machine lock.
+ * state table alone. A request is short (bounded by SCRIM_BATCH_MAX pages, PAUSED and CHECK excepted) and runs under the machine lock.
  */
 #include "virt/request.h"
 
@@ -9,21 +9,11 @@
 #include "hw/delay.h"
 #include "virt/guard.h"
 #include "virt/memvirt.h"
+#include "virt/moving.h"
 #include "virt/request_info.h"
+#include "virt/request_map.h"
 
 typedef err_t (*request_fn)(struct cpu *self, struct request *request);
-
-static err_t state_refused(struct request *request)
-{
-	request->result[0] = guard_machine_state();
-	request->result_count = 1;
-	return SCRIM_ESTATE;
-}
-
-static void operation_begin(enum scrim_op op)
-{
-	machine.last = (struct machine_operation){ .op = op, .start_tsc = rdtsc(), .running = true };
-}
 
 static err_t serve_version(struct cpu *self, struct request *request)
 {
@@ -38,22 +28,13 @@ static err_t serve_virtualize(struct cpu *self, struct request *request)
 	bool begins = machine.state == SCRIM_NATIVE;
 
 	(void)self;
+	if (request->argument[0] > 1)
+		return SCRIM_EINVAL;
 	if (memvirt_event(MEMVIRT_VIRTUALIZE))
-		return state_refused(request);
+		return request_state_refused(request);
+	memvirt_manage_all(request->argument[0] == 0, begins);
 	if (begins)
-		operation_begin(SCRIM_OP_VIRTUALIZE);
-	return SCRIM_OK;
-}
-
-static err_t serve_devirtualize(struct cpu *self, struct request *request)
-{
-	bool begins = machine.state == SCRIM_VIRTUALIZED;
-
-	(void)self;
-	if (memvirt_event(machine.mem.displaced ? MEMVIRT_DEVIRTUALIZE : MEMVIRT_DEVIRTUALIZE_HOME))
-		return state_refused(request);
-	if (begins)
-		operation_begin(SCRIM_OP_DEVIRTUALIZE);
+		request_operation_begin(SCRIM_OP_VIRTUALIZE);
 	return SCRIM_OK;
 }
 
@@ -67,40 +48,9 @@ static err_t serve_visit(struct cpu *self, struct request *request)
 static err_t serve_abort(struct cpu *self, struct request *request)
 {
 	(void)self;
-	return memvirt_event(MEMVIRT_ABORT) ? state_refused(request) : SCRIM_OK;
-}
-
-static err_t serve_step(struct cpu *self, struct request *request)
-{
-	if (request->argument[0] < 1 || request->argument[0] > SCRIM_BATCH_MAX)
-		return SCRIM_EINVAL;
-	if (machine.state != SCRIM_REMAPPING)
-		return state_refused(request);
-	if (machine.count.cpus_lost)
-		return SCRIM_ECPU;
-	request->result[0] = memvirt_step(self, (uint32_t)request->argument[0]);
-	return SCRIM_OK;
-}
-
-static err_t serve_move(struct cpu *self, struct request *request)
-{
-	struct mem_moved moved = { 0 };
-	mfn_t frame;
-
-	if (request->argument[0] & PAGE_MASK)
-		return SCRIM_EALIGN;
-	if (machine.state != SCRIM_VIRTUALIZED)
-		return state_refused(request);
-	if (machine.count.cpus_lost)
-		return SCRIM_ECPU; /* a CPU outside Scrim would go on using the old frame */
-	err_t err = memvirt_displace(self, gfn_of_address(request->argument[0]), &frame, &moved);
-	if (err)
-		return err;
-	operation_begin(SCRIM_OP_MOVE);
-	machine.last.start_tsc = self->exit_start_tsc;
-	machine.last.moved = moved;
-	request->result[0] = mfn_address(frame);
-	return SCRIM_OK;
+	if (machine.state == SCRIM_REMAPPING)
+		moving_stop_home();
+	return memvirt_event(MEMVIRT_ABORT) ? request_state_refused(request) : SCRIM_OK;
 }
 
 static err_t serve_check(struct cpu *self, struct request *request)
@@ -138,17 +88,27 @@ static const request_fn serve[] = {
 	[SCRIM_OP_VIRTUALIZE] = serve_virtualize,
 	[SCRIM_OP_VISIT] = serve_visit,
 	[SCRIM_OP_ABORT] = serve_abort,
-	[SCRIM_OP_DEVIRTUALIZE] = serve_devirtualize,
-	[SCRIM_OP_STEP] = serve_step,
-	[SCRIM_OP_MOVE] = serve_move,
+	[SCRIM_OP_DEVIRTUALIZE] = request_devirtualize,
+	[SCRIM_OP_STEP] = request_step,
+	[SCRIM_OP_MOVE] = request_move,
 	[SCRIM_OP_CHECK] = serve_check,
 	[SCRIM_OP_TRANSLATE] = serve_translate,
+	[SCRIM_OP_PAUSED] = request_paused,
+	[SCRIM_OP_REVERSE] = request_reverse,
+	[SCRIM_OP_MANAGE] = request_manage,
+	[SCRIM_OP_AIM] = request_aim,
+	[SCRIM_OP_SCATTER] = request_scatter,
+	[SCRIM_OP_SCATTER_STEP] = request_scatter_step,
+	[SCRIM_OP_SHARE] = request_share,
+	[SCRIM_OP_SHARE_STEP] = request_share_step,
+	[SCRIM_OP_LEND] = request_lend,
+	[SCRIM_OP_UNLEND] = request_unlend,
 };
 _Static_assert(ARRAY_SIZE(serve) == SCRIM_OP_COUNT, "every operation has an entry");
 
 static bool changes_something(uint32_t op)
 {
-	return op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE;
+	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || op >= SCRIM_OP_PAUSED;
 }
 
 static bool is_settled(void)
@@ -166,7 +126,7 @@ static void operation_account(uint64_t entered)
 	if (now - entered > machine.last.longest_exit_tsc)
 		machine.last.longest_exit_tsc = now - entered;
 	machine.last.end_tsc = now;
-	machine.last.running = !is_settled();
+	machine.last.running = !is_settled() || request_is_under_way();
 }
 
 void request_serve(struct cpu *self, struct request *request)

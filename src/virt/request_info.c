@@ -6,6 +6,7 @@
 #include "virt/own.h"
 #include "virt/guard.h"
 #include "virt/memvirt.h"
+#include "virt/moving.h"
 #include "virt/vendor.h"
 
 static uint64_t cpus_in_os(void)
@@ -22,18 +23,54 @@ static uint64_t cpus_translating(void)
 	return count;
 }
 
-/* Pages that may be displaced now: RAM free of DMA, once the map may change. */
+/* The `index`th piece of RAM that is managed; false: there are not so many. None is in NATIVE, where nothing can be displaced. */
+static bool managed_range(uint64_t index, struct range *piece)
+{
+	const struct range_list *managed = &machine.mem.managed;
+
+	if (!memvirt_is_on())
+		return false;
+	for (uint32_t i = 0; i < machine.os_ram.count; i++)
+		for (uint32_t j = 0; j < managed->count; j++) {
+			const struct range *a = &machine.os_ram.entry[i], *b = &managed->entry[j];
+			piece->start = a->start > b->start ? a->start : b->start;
+			piece->end = a->end < b->end ? a->end : b->end;
+			if (b->type == RANGE_RAM && piece->start < piece->end && !index--)
+				return true;
+		}
+	return false;
+}
+
+/* The piece of RANGE_LENT, of `index`, likewise. */
+static bool lent_range(uint64_t index, struct range *piece)
+{
+	for (uint32_t i = 0; i < machine.mem.lent.count; i++)
+		if (machine.mem.lent.entry[i].type == RANGE_RAM && !index--) {
+			*piece = machine.mem.lent.entry[i];
+			return true;
+		}
+	return false;
+}
+
+static bool remapping_range(uint64_t index, struct range *piece)
+{
+	if (machine.state != SCRIM_REMAPPING)
+		return false;
+	*piece = machine.homecoming.portion;
+	return machine.homecoming.whole ? managed_range(index, piece) : index == 0;
+}
+
+/* Pages that may be displaced now: managed RAM free of DMA. */
 static uint64_t pages_managed(void)
 {
 	uint64_t pages = 0;
+	struct range piece;
 
-	if (machine.state != SCRIM_VIRTUALIZED && machine.state != SCRIM_REMAPPING)
-		return 0;
-	for (uint32_t i = 0; i < machine.os_ram.count; i++)
+	for (uint64_t i = 0; managed_range(i, &piece); i++)
 		for (uint32_t j = 0; j < machine.dma_free.count; j++) {
-			const struct range *a = &machine.os_ram.entry[i], *b = &machine.dma_free.entry[j];
-			uint64_t start = align_up(a->start > b->start ? a->start : b->start, PAGE_SIZE);
-			uint64_t end = align_down(a->end < b->end ? a->end : b->end, PAGE_SIZE);
+			const struct range *b = &machine.dma_free.entry[j];
+			uint64_t start = align_up(piece.start > b->start ? piece.start : b->start, PAGE_SIZE);
+			uint64_t end = align_down(piece.end < b->end ? piece.end : b->end, PAGE_SIZE);
 			pages += start < end ? (end - start) >> PAGE_SHIFT : 0;
 		}
 	return pages;
@@ -41,7 +78,7 @@ static uint64_t pages_managed(void)
 
 static uint64_t map_bytes(void)
 {
-	return (machine.xlat.table_count + machine.mem.leaf_count) << PAGE_SHIFT;
+	return (machine.xlat.table_count + machine.mem.leaf_count + machine.mem.reverse_leaf_count) << PAGE_SHIFT;
 }
 
 static uint64_t fixed_bytes(void)
@@ -82,8 +119,14 @@ static uint64_t info_of_memory(enum scrim_info item)
 		return pages_managed();
 	case SCRIM_INFO_PAGES_DISPLACED:
 		return machine.mem.displaced;
+	case SCRIM_INFO_PAGES_SHARED:
+		return machine.mem.read_only;
+	case SCRIM_INFO_FRAMES_SAVED:
+		return machine.mem.saved;
+	case SCRIM_INFO_FRAMES_LENT:
+		return machine.mem.lent_frames;
 	case SCRIM_INFO_FRAMES_FREE:
-		return machine.mem.reserve_free;
+		return machine.mem.free_frames;
 	case SCRIM_INFO_IMAGE_BYTES:
 		return machine.memory.image_bytes;
 	case SCRIM_INFO_VMM_BYTES:
@@ -92,7 +135,7 @@ static uint64_t info_of_memory(enum scrim_info item)
 		return fixed_bytes() + PAGE_SIZE; /* and the start-up page */
 	case SCRIM_INFO_MAP_BYTES:
 		return map_bytes();
-	default: /* PAGES_SHARED, FRAMES_RETIRED: this version neither shares nor retires */
+	default: /* FRAMES_RETIRED: this version retires none */
 		return 0;
 	}
 }
@@ -122,6 +165,10 @@ static uint64_t info_of_machine(enum scrim_info item)
 		return machine.count.cpus_lost;
 	case SCRIM_INFO_TSC_HZ:
 		return delay_tsc_hz();
+	case SCRIM_INFO_REVERSE:
+		return mem_reverse_in_use(&machine.mem);
+	case SCRIM_INFO_PAUSE_US:
+		return moving_pause_us();
 	default:
 		return machine.dma_free.count != 0; /* SCRIM_INFO_DMA_FREE */
 	}
@@ -172,23 +219,54 @@ err_t request_cpu_exits(struct cpu *self, struct request *request)
 	return SCRIM_OK;
 }
 
-err_t request_range(struct cpu *self, struct request *request)
+static bool own_range(uint64_t index, struct range *piece)
 {
 	const struct machine_memory *m = &machine.memory;
-	const struct range own[] = { { m->own_start, m->own_end, 0 },
-				     { m->startup_page, m->startup_page + PAGE_SIZE, 0 } };
-	const struct range frames[] = { { m->frames_start, m->frames_end, 0 } };
-	const struct { const struct range *entry; uint64_t count; } list[SCRIM_RANGE_COUNT] = {
-		[SCRIM_RANGE_RAM] = { machine.os_ram.entry, machine.os_ram.count },
-		[SCRIM_RANGE_OWN] = { own, ARRAY_SIZE(own) },
-		[SCRIM_RANGE_DMA_FREE] = { machine.dma_free.entry, machine.dma_free.count },
-		[SCRIM_RANGE_FRAMES] = { frames, ARRAY_SIZE(frames) },
+
+	if (index == 0)
+		*piece = (struct range){ m->own_start, m->own_end, 0 };
+	else
+		*piece = (struct range){ m->startup_page, m->startup_page + PAGE_SIZE, 0 };
+	return index < 2;
+}
+
+static bool frames_range(uint64_t index, struct range *piece)
+{
+	*piece = (struct range){ machine.memory.frames_start, machine.memory.frames_end, 0 };
+	return index == 0;
+}
+
+static bool list_range(const struct range_list *list, uint64_t index, struct range *piece)
+{
+	if (index < list->count)
+		*piece = list->entry[index];
+	return index < list->count;
+}
+
+static bool ram_range(uint64_t index, struct range *piece)
+{
+	return list_range(&machine.os_ram, index, piece);
+}
+
+static bool dma_free_range(uint64_t index, struct range *piece)
+{
+	return list_range(&machine.dma_free, index, piece);
+}
+
+err_t request_range(struct cpu *self, struct request *request)
+{
+	static bool (*const range_of[SCRIM_RANGE_COUNT])(uint64_t index, struct range *piece) = {
+		[SCRIM_RANGE_RAM] = ram_range,         [SCRIM_RANGE_OWN] = own_range,
+		[SCRIM_RANGE_DMA_FREE] = dma_free_range, [SCRIM_RANGE_FRAMES] = frames_range,
+		[SCRIM_RANGE_MANAGED] = managed_range, [SCRIM_RANGE_REMAPPING] = remapping_range,
+		[SCRIM_RANGE_LENT] = lent_range,
 	};
+	struct range piece;
 
 	(void)self;
-	if (request->argument[1] >= SCRIM_RANGE_COUNT || request->argument[0] >= list[request->argument[1]].count)
+	if (request->argument[1] >= SCRIM_RANGE_COUNT || !range_of[request->argument[1]](request->argument[0], &piece))
 		return SCRIM_EINVAL;
-	request->result[0] = list[request->argument[1]].entry[request->argument[0]].start;
-	request->result[1] = list[request->argument[1]].entry[request->argument[0]].end;
+	request->result[0] = piece.start;
+	request->result[1] = piece.end;
 	return SCRIM_OK;
 }

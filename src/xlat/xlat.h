@@ -33,6 +33,12 @@ struct xlat_ops {
 	void (*release)(struct xlat *xlat, gfn_t page);
 	bool (*get)(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_access *access);
 	/*
+	 * [start, end) (bytes) is all Identity again and stays so. merge_begin makes entries absent that can be large again, true if
+	 * there are any; merge_end, behind a flush, makes them large and gives their tables back. No batch is in flight.
+	 */
+	bool (*merge_begin)(struct xlat *xlat, uint64_t start, uint64_t end);
+	void (*merge_end)(struct xlat *xlat, uint64_t start, uint64_t end);
+	/*
 	 * Merges what release() left split and gives those tables back, so that the memory used is again what build() took.
 	 * Only while no CPU translates: nothing is flushed.
 	 */

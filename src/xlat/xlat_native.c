@@ -40,6 +40,17 @@ static bool get(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_acce
 	return true;
 }
 
+static bool merge_begin(struct xlat *xlat, uint64_t start, uint64_t end)
+{
+	(void)xlat, (void)start, (void)end;
+	return false;
+}
+
+static void merge_end(struct xlat *xlat, uint64_t start, uint64_t end)
+{
+	(void)xlat, (void)start, (void)end;
+}
+
 static void tidy(struct xlat *xlat)
 {
 	(void)xlat;
@@ -54,5 +65,7 @@ const struct xlat_ops xlat_native = {
 	.set = set,
 	.release = release,
 	.get = get,
+	.merge_begin = merge_begin,
+	.merge_end = merge_end,
 	.tidy = tidy,
 };

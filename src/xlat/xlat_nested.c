@@ -289,6 +289,57 @@ static bool get(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_acce
 	return true;
 }
 
+/* Every entry says Identity, and its page may be written. */
+static bool is_identity_table(const uint64_t *table, uint64_t start)
+{
+	for (uint64_t i = 0; i < NPT_ENTRIES; i++)
+		if ((table[i] & (NPT_ADDRESS | NPT_LEAF)) != leaf(start + (i << npt_shift(1)), 1))
+			return false;
+	return true;
+}
+
+/* The entry of the 2 MiB at `address` if a table hangs there, else NULL. */
+static uint64_t *table_entry_of_2m(const struct xlat *xlat, uint64_t address)
+{
+	uint64_t *table = table_at(xlat, xlat->root);
+
+	for (uint32_t level = NPT_LEVELS; level > 2; level--) {
+		uint64_t entry = table[npt_index(address, level)];
+		if (!is_table(entry, level))
+			return NULL;
+		table = table_at(xlat, entry);
+	}
+	uint64_t *entry = &table[npt_index(address, 2)];
+	return is_table(*entry, 2) ? entry : NULL;
+}
+
+/* Whole 2 MiB pieces of [start, end): others belong to another portion as well. Directories stay until tidy(). */
+static bool merge_begin(struct xlat *xlat, uint64_t start, uint64_t end)
+{
+	bool any = false;
+
+	for (uint64_t at = align_up(start, FIRST_2M); at + FIRST_2M <= end; at += FIRST_2M) {
+		uint64_t *entry = table_entry_of_2m(xlat, at);
+		if (!entry || must_be_split(xlat, at, 2) || !is_identity_table(table_at(xlat, *entry), at))
+			continue;
+		__atomic_store_n(entry, *entry & ~NPT_PRESENT, __ATOMIC_RELEASE);
+		any = true;
+	}
+	return any;
+}
+
+static void merge_end(struct xlat *xlat, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = align_up(start, FIRST_2M); at + FIRST_2M <= end; at += FIRST_2M) {
+		uint64_t *entry = table_entry_of_2m(xlat, at);
+		if (!entry || *entry & NPT_PRESENT)
+			continue;
+		uint64_t *table = table_at(xlat, *entry);
+		__atomic_store_n(entry, leaf(at, 2), __ATOMIC_RELEASE);
+		give_table(xlat, table);
+	}
+}
+
 static void tidy_directory(struct xlat *xlat, uint64_t *directory, uint64_t start)
 {
 	for (uint64_t i = 0; i < NPT_ENTRIES; i++) {
@@ -334,5 +385,7 @@ const struct xlat_ops xlat_nested = {
 	.set = set,
 	.release = release,
 	.get = get,
+	.merge_begin = merge_begin,
+	.merge_end = merge_end,
 	.tidy = tidy,
 };

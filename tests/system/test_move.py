@@ -315,34 +315,44 @@ def move_dma(t):
 # --- until nothing is left --------------------------------------------------------------------------------------------
 
 
-def move_until_refused(machine, first, step):
-    """Moves pages at a distance until one is refused. Returns (pages moved, what scrimctl said)."""
+def move_many(machine, first, step, count):
+    """Moves pages at a distance, until one is refused. Returns (exit status, pages moved, what scrimctl said)."""
     before = machine.status()["pages"]["displaced"]
-    last = min(first + 2000 * step, (480 << 20) - 1)
+    last = first + (count - 1) * step
     status, output = machine.run(f"scrimctl move $(seq {first} {step} {last}) 2>&1 >/dev/null")
-    check_equal(status, 1, f"exit status of a move of more than the reserve holds ({output.strip()})")
     machine.must("scrimctl check")
-    return machine.status()["pages"]["displaced"] - before, output
+    return status, machine.status()["pages"]["displaced"] - before, output
+
+
+def all_come_home(machine, boot, moved):
+    """One copy a page, however many homes were others' frames, and nothing is left."""
+    machine.must("scrimctl devirtualize")
+    last = machine.status()["last_operation"]
+    check_equal((last["pages_moved"], last["copies"]), (moved, moved), "pages and copies on the way home")
+    check_home(machine, boot)
 
 
 @test("move-until-empty", cost=8)
 def move_until_empty(t):
-    """The reserve is used to its end, the next page is refused, and all come home. First the frames, then the tables give out."""
+    """More pages move than the reserve has frames: the homes of others serve. Then the tables give out, and all come home."""
     with t.machine(cpus=2, memory="512M", options="dma-free=all") as machine:
         machine.wait_ready()
         boot = machine.status()
         free = boot["pages"]["free_frames"]
         with quiet_log(machine):
-            for reason, step in (("no free frame is left", PAGE), ("no memory is left for Scrim's own tables", CHUNK)):
-                machine.must("scrimctl virtualize")
-                moved, said = move_until_refused(machine, 0x4000000, step)
-                check(reason in said and "devirtualize" in said and "reserve=" in said, f"the refusal does not say what to do: {said}")
-                status = machine.status()
-                check_equal(status["pages"]["free_frames"], free - moved, "free frames")
-                check(step != PAGE or moved == free, f"refused after {moved} pages, though there are {free} frames")
-                check_refused(machine, 0x3E00000 if step == CHUNK else 0x4000000 + free * PAGE, reason)
-                tables = status["memory"]["map_bytes"] - boot["memory"]["map_bytes"]
-                chunks = -(-moved * step // CHUNK)
-                print(f"figure: {moved} pages moved with {free} frames, {tables} bytes of tables for {chunks} chunks; then: {reason}")
-                machine.must("scrimctl devirtualize")
-                check_home(machine, boot)
+            machine.must("scrimctl virtualize")
+            status, moved, said = move_many(machine, 0x4000000, PAGE, 2 * free)
+            check_equal((status, moved), (0, 2 * free), f"exit status and pages of a move of twice the reserve ({said.strip()})")
+            check_equal(machine.status()["pages"]["free_frames"], free, "free frames: each page took one and left one")
+            print(f"figure: {moved} pages moved with {free} frames")
+            all_come_home(machine, boot, moved)
+
+            machine.must("scrimctl virtualize")
+            reason = "no memory is left for Scrim's own tables"
+            status, moved, said = move_many(machine, 0x4000000, CHUNK, 200)
+            check_equal(status, 1, f"exit status of a move of more than the tables serve ({said.strip()})")
+            check(reason in said and "devirtualize" in said and "reserve=" in said, f"the refusal does not say what to do: {said}")
+            check_refused(machine, 0x3E00000, reason)
+            tables = machine.status()["memory"]["map_bytes"] - boot["memory"]["map_bytes"]
+            print(f"figure: {moved} pages moved, {tables} bytes of tables for {moved} chunks; then: {reason}")
+            all_come_home(machine, boot, moved)

@@ -5,6 +5,8 @@
  */
 #include "fake_machine.h"
 
+#include "mem/p2m.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,8 +90,20 @@ void fake_machine_access(struct fake_machine *machine)
 		*place = machine->wrote[page][word] = fake_random(&machine->seed);
 }
 
+/* The CPU in an exit reads the map, without the lock, and holds on to the leaves that it has found. */
+static void read_map(struct fake_machine *machine)
+{
+	for (uint64_t chunk = 0; machine->mem && chunk < machine->mem->chunk_count; chunk++) {
+		const void *leaf = machine->mem->root[chunk].leaf;
+
+		for (uint32_t i = 0; leaf && i < FAKE_LEAVES; i++)
+			machine->read[i] |= machine->leaf[i] == leaf;
+	}
+}
+
 static void run_cpus(struct fake_machine *machine)
 {
+	read_map(machine);
 	for (uint64_t left = fake_random_below(&machine->seed, 3); left > 0; left--)
 		fake_machine_access(machine);
 }
@@ -157,6 +171,8 @@ static void table_free(void *context, void *page)
 		fault(machine, "a table page is freed that is not out");
 		return;
 	}
+	if (machine->read[slot - machine->leaf])
+		fault(machine, "a leaf is freed that a CPU in an exit may be reading");
 	free(page);
 	*slot = NULL;
 }
@@ -251,21 +267,23 @@ static void flush(void *context)
 		run_cpus(machine);
 		memset(machine->tlb[cpu], 0, sizeof(machine->tlb[cpu]));
 	}
+	memset(machine->read, 0, sizeof(machine->read));
 	run_cpus(machine);
 	machine->given_up = 0;
 	machine->flushes++;
 }
 
-static void copy(void *context, mfn_t to, mfn_t from)
+static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	struct fake_machine *machine = context;
+	uint32_t word_bytes = (uint32_t)PAGE_SIZE / FAKE_WORDS;
 
 	run_cpus(machine);
 	if (to.n == from.n || to.n >= FAKE_PAGES || from.n >= FAKE_PAGES) {
 		fault(machine, "a copy of a frame to itself, or outside the machine");
 		return;
 	}
-	for (uint32_t word = 0; word < FAKE_WORDS; word++) {
+	for (uint32_t word = offset / word_bytes; word < (offset + bytes) / word_bytes; word++) {
 		if (machine->holders[to.n] > 0 || is_cached(machine, to.n, FAKE_PAGES, false))
 			fault(machine, "a copy to a frame that a CPU can reach");
 		if (machine->holders[from.n] > 0 || is_cached(machine, from.n, FAKE_PAGES, true))
@@ -273,7 +291,7 @@ static void copy(void *context, mfn_t to, mfn_t from)
 		machine->frame[to.n][word] = machine->frame[from.n][word];
 		run_cpus(machine);
 	}
-	machine->copies++;
+	machine->copies += offset == 0;
 }
 
 static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
@@ -286,6 +304,20 @@ static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *ac
 	return entry.access != MEM_ACCESS_NONE;
 }
 
+static uint64_t hash(void *context, mfn_t frame)
+{
+	struct fake_machine *machine = context;
+
+	return machine->frame[frame.n][0] ^ machine->frame[frame.n][1] << 1;
+}
+
+static bool equal(void *context, mfn_t a, mfn_t b)
+{
+	struct fake_machine *machine = context;
+
+	return memcmp(machine->frame[a.n], machine->frame[b.n], sizeof(machine->frame[a.n])) == 0;
+}
+
 const struct mem_port_ops fake_machine_ops = {
 	.table_alloc = table_alloc,
 	.table_free = table_free,
@@ -295,6 +327,8 @@ const struct mem_port_ops fake_machine_ops = {
 	.flush = flush,
 	.copy = copy,
 	.map_get = map_get,
+	.hash = hash,
+	.equal = equal,
 };
 
 /* --- start, look, stop --- */
@@ -346,7 +380,7 @@ struct mem_config fake_machine_config(struct fake_machine *machine)
 		.dma_free = &machine->dma_free,
 		.reserve_first = mfn(FAKE_RESERVE_FIRST),
 		.reserve_frames = FAKE_RESERVE_FRAMES,
-		.storage = calloc(1, mem_storage_bytes(4900 * PAGE_SIZE, FAKE_RESERVE_FRAMES)),
+		.storage = calloc(1, mem_storage_bytes(4900 * PAGE_SIZE, (FAKE_RESERVE_FIRST + FAKE_RESERVE_FRAMES) * PAGE_SIZE)),
 	};
 }
 
@@ -365,6 +399,25 @@ void fake_machine_verify(struct fake_machine *machine)
 		if (memcmp(machine->frame[frame], machine->wrote[page], sizeof(machine->wrote[page])) != 0)
 			fault(machine, "a page does not hold what the OS wrote");
 	}
+}
+
+uint64_t fake_bring_home(struct mem *mem, uint32_t limit, struct mem_moved *moved)
+{
+	static struct mem_batch batch;
+	enum mem_step step = MEM_STEP_AGAIN;
+
+	if (limit == 0 || mem->displaced == 0 ||
+	    mem_remap_start(mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) != SCRIM_OK)
+		return mem->displaced;
+	while (step == MEM_STEP_AGAIN)
+		step = mem_remap_begin(mem, &batch, limit);
+	if (step == MEM_STEP_MOVES) {
+		mem->config.port->flush(mem->config.port_context);
+		mem_batch_copy(mem, &batch);
+		mem_batch_end(mem, &batch, moved);
+	}
+	mem_remap_stop(mem);
+	return mem->displaced;
 }
 
 uint32_t fake_machine_leaves(const struct fake_machine *machine)

@@ -8,7 +8,7 @@
  * may still reach; a page made present in a frame that a TLB still holds for another page, that is occupied, or whose
  * contents are not the page's; one made present that was not absent over a flush; map_set without map_prepare;
  * map_release of a chunk that is not all at home; a table page asked for while one that was given up may still be
- * walked; a table page freed twice.
+ * walked; a table page freed twice; a leaf of the map freed that a CPU in an exit may be reading.
  */
 #pragma once
 
@@ -23,7 +23,7 @@
 #define FAKE_CPUS           3u
 #define FAKE_TLB            6u
 #define FAKE_HOT            8u /* pages that the engine dealt with last; CPUs prefer them */
-#define FAKE_LEAVES         16u
+#define FAKE_LEAVES         32u /* of the map and of the reverse */
 
 /* A translation, in a table or in a TLB. */
 struct fake_entry {
@@ -50,7 +50,9 @@ struct fake_machine {
 	uint64_t hot[FAKE_HOT];
 	uint32_t hot_next;
 
+	const struct mem *mem;   /* the engine, where the reading of its map is simulated too */
 	void *leaf[FAKE_LEAVES]; /* pages out by table_alloc */
+	bool read[FAKE_LEAVES];  /* found in the map since the last flush */
 	uint32_t fail_at;        /* this table_alloc or map_prepare fails, once: 1 = the next; 0 = none */
 	bool flush_broken;       /* flush forgets the last CPU */
 	uint64_t accesses, allocations, flushes, copies, waits; /* waits: accesses that met an absent page */
@@ -69,6 +71,9 @@ void fake_machine_access(struct fake_machine *machine);
 
 /* Every page of RAM holds what the OS wrote, seen through the tables; also what should hold between operations. */
 void fake_machine_verify(struct fake_machine *machine);
+
+/* Brings at most `limit` displaced pages home, all at once. Returns the number of pages still displaced. */
+uint64_t fake_bring_home(struct mem *mem, uint32_t limit, struct mem_moved *moved);
 
 /* Leaves and split chunks out at this moment. */
 uint32_t fake_machine_leaves(const struct fake_machine *machine);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "mem/p2m.h"
 
 #define PAGE_A     300u
 #define PAGE_B     301u
@@ -55,7 +56,7 @@ static void test_sound_move(void **unused)
 	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	set(PAGE_A, FREE_FRAME, MEM_ACCESS_ALL);
 	fake_machine_verify(&machine);
 	assert_null(machine.fault);
@@ -73,14 +74,14 @@ static void test_set_unprepared(void **unused)
 static void test_copy_from_present(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy from a frame that a CPU can write");
 }
 
 static void test_copy_to_present(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME));
+	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
 	assert_found("a copy to a frame that a CPU can reach");
 }
 
@@ -91,7 +92,7 @@ static void test_copy_unflushed(void **unused)
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_ALL);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy from a frame that a CPU can write");
 }
 
@@ -103,18 +104,18 @@ static void test_copy_with_reader(void **unused)
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_READ);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_null(machine.fault);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_READ);
-	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME));
+	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
 	assert_found("a copy to a frame that a CPU can reach");
 }
 
 static void test_copy_to_itself(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(PAGE_A), mfn(PAGE_A));
+	port->copy(&machine, mfn(PAGE_A), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy of a frame to itself, or outside the machine");
 }
 
@@ -149,7 +150,7 @@ static void test_frame_reused_while_cached(void **unused)
 	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A));
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	cache(PAGE_B, FREE_FRAME, MEM_ACCESS_READ);
 	set(PAGE_A, FREE_FRAME, MEM_ACCESS_ALL);
 	assert_found("a frame is reused that a TLB still holds for another page");
@@ -222,6 +223,31 @@ static void test_page_left_absent(void **unused)
 	assert_found("a page was left absent");
 }
 
+/* A leaf that was in the map when it was last read, freed with no flush between. */
+static void test_leaf_freed_unflushed(void **unused)
+{
+	(void)unused;
+	struct mem_config config = fake_machine_config(&machine);
+	struct mem mem;
+	struct p2m_leaf *leaf;
+
+	mem_init(&mem, &config);
+	machine.mem = &mem;
+	assert_true(p2m_add_leaf(&mem, 0));
+	port->flush(&machine);
+	leaf = p2m_take_leaf(&mem, 0);
+	assert_non_null(leaf);
+	port->flush(&machine);
+	port->table_free(&machine, leaf);
+	assert_null(machine.fault);
+
+	assert_true(p2m_add_leaf(&mem, 0));
+	port->flush(&machine);
+	port->table_free(&machine, p2m_take_leaf(&mem, 0));
+	assert_found("a leaf is freed that a CPU in an exit may be reading");
+	free(config.storage);
+}
+
 /* The engine on a machine whose flush forgets one CPU. */
 static void test_broken_flush(void **unused)
 {
@@ -235,7 +261,7 @@ static void test_broken_flush(void **unused)
 	machine.flush_broken = true;
 	for (uint64_t page = 256; page < 500 && !machine.fault; page++) {
 		assert_int_equal(mem_displace(&mem, gfn(page), &frame, &moved), SCRIM_OK);
-		mem_bring_home(&mem, 1, &moved);
+		fake_bring_home(&mem, 1, &moved);
 	}
 	assert_non_null(machine.fault);
 	free(config.storage);
@@ -264,6 +290,7 @@ int main(void)
 		TEST(test_release_unflushed),
 		TEST(test_double_free),
 		TEST(test_page_left_absent),
+		TEST(test_leaf_freed_unflushed),
 		TEST(test_broken_flush),
 	};
 

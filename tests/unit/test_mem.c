@@ -16,10 +16,11 @@
 #include "fake_machine.h"
 #include "mem/mem_check.h"
 #include "mem/p2m.h"
+#include "mem/reverse.h"
 
 #define RUN_LONG        1000000
 #define RUN_CHECKED     3000
-#define ALLOCATIONS_FEW 100u
+#define ALLOCATIONS_FEW 200u
 
 static struct fake_machine machine;
 static struct mem mem;
@@ -32,6 +33,7 @@ static int start_with(uint64_t seed)
 	struct mem_config config = fake_machine_config(&machine);
 
 	mem_init(&mem, &config);
+	machine.mem = &mem;
 	moved = (struct mem_moved){ 0 };
 	return 0;
 }
@@ -100,20 +102,20 @@ static void test_displace_and_home(void **unused)
 	(void)unused;
 	assert_int_equal(displace(300), SCRIM_OK);
 	assert_int_equal(mem.displaced, 1);
-	assert_int_equal(mem.reserve_free, FAKE_RESERVE_FRAMES - 1);
+	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES);
 	assert_int_equal(moved.pages, 1);
 	assert_int_equal(moved.copies, 1);
 	assert_int_equal(moved.direct, 0);
 	assert_int_equal(machine.flushes, 1);
 	assert_sound();
 
-	assert_int_equal(mem_bring_home(&mem, 1, &moved), 0);
+	assert_int_equal(fake_bring_home(&mem, 1, &moved), 0);
 	assert_int_equal(moved.pages, 2);
 	assert_int_equal(moved.copies, 2);
 	assert_int_equal(moved.direct, 1);
 	assert_int_equal(moved.indirect, 0);
 	assert_int_equal(machine.flushes, 3); /* one for the frame, one for the table page */
-	assert_int_equal(mem.reserve_free, FAKE_RESERVE_FRAMES);
+	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES);
 	assert_int_equal(fake_machine_leaves(&machine), 0);
 	assert_int_equal(fake_machine_split_chunks(&machine), 0);
 	assert_sound();
@@ -143,11 +145,14 @@ static void test_reserve_runs_out(void **unused)
 	(void)unused;
 	for (uint64_t page = 256; page < 256 + FAKE_RESERVE_FRAMES; page++)
 		assert_int_equal(displace(page), SCRIM_OK);
-	assert_int_equal(mem.reserve_free, 0);
-	assert_int_equal(displace(4600), SCRIM_ENOFRAME);
+	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES); /* vacated homes */
 	assert_int_equal(displace(256), SCRIM_EDISPLACED);
 	assert_int_equal(mem.leaf_count, 2);
+	assert_int_equal(displace(4600), SCRIM_OK); /* to one of these */
 	assert_sound();
+	while (fake_bring_home(&mem, SCRIM_BATCH_MAX, &moved) > 0)
+		assert_sound();
+	assert_int_equal(moved.copies, 2 * moved.direct);
 }
 
 /* A batch is bounded by its argument and by SCRIM_BATCH_MAX, and costs one flush, or two where chunks came home. */
@@ -159,16 +164,16 @@ static void test_batches(void **unused)
 
 	uint64_t flushes = machine.flushes;
 
-	assert_int_equal(mem_bring_home(&mem, 0, &moved), 300);
+	assert_int_equal(fake_bring_home(&mem, 0, &moved), 300);
 	assert_int_equal(machine.flushes, flushes);
-	assert_int_equal(mem_bring_home(&mem, 1, &moved), 299);
+	assert_int_equal(fake_bring_home(&mem, 1, &moved), 299);
 	assert_int_equal(machine.flushes, flushes + 1);
-	assert_int_equal(mem_bring_home(&mem, UINT32_MAX, &moved), 299 - SCRIM_BATCH_MAX);
+	assert_int_equal(fake_bring_home(&mem, UINT32_MAX, &moved), 299 - SCRIM_BATCH_MAX);
 	assert_int_equal(machine.flushes, flushes + 3);
 	assert_int_equal(mem.leaf_count, 1);
-	assert_int_equal(mem_bring_home(&mem, 256, &moved), 0);
+	assert_int_equal(fake_bring_home(&mem, 256, &moved), 0);
 	assert_int_equal(machine.flushes, flushes + 5);
-	assert_int_equal(mem_bring_home(&mem, 256, &moved), 0);
+	assert_int_equal(fake_bring_home(&mem, 256, &moved), 0);
 	assert_int_equal(machine.flushes, flushes + 5);
 	assert_int_equal(moved.direct, 300);
 	assert_int_equal(moved.copies, machine.copies);
@@ -181,12 +186,12 @@ static void test_cursor_goes_round(void **unused)
 	(void)unused;
 	assert_int_equal(displace(4600), SCRIM_OK);
 	assert_int_equal(displace(4601), SCRIM_OK);
-	assert_int_equal(mem_bring_home(&mem, 1, &moved), 1);
+	assert_int_equal(fake_bring_home(&mem, 1, &moved), 1);
 	assert_int_equal(displace(300), SCRIM_OK);
 	assert_int_equal(displace(2500), SCRIM_OK);
-	assert_int_equal(mem_bring_home(&mem, 2, &moved), 1);
+	assert_int_equal(fake_bring_home(&mem, 2, &moved), 1);
 	assert_sound();
-	assert_int_equal(mem_bring_home(&mem, 2, &moved), 0);
+	assert_int_equal(fake_bring_home(&mem, 2, &moved), 0);
 	assert_int_equal(fake_machine_leaves(&machine), 0);
 	assert_sound();
 }
@@ -198,7 +203,7 @@ static void test_prepare_fails(void **unused)
 	machine.fail_at = 2;
 	assert_int_equal(displace(300), SCRIM_ENOTABLE);
 	assert_int_equal(mem.leaf_count, 0);
-	assert_int_equal(mem.reserve_free, FAKE_RESERVE_FRAMES);
+	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES);
 	assert_int_equal(fake_machine_leaves(&machine), 0);
 	assert_sound();
 
@@ -220,17 +225,17 @@ static void test_no_ram(void **unused)
 	mem_init(&mem, &config);
 	assert_int_equal(mem.chunk_count, 0);
 	assert_int_equal(displace(300), SCRIM_ENOTRAM);
-	assert_int_equal(mem_bring_home(&mem, 256, &moved), 0);
+	assert_int_equal(fake_bring_home(&mem, 256, &moved), 0);
 }
 
 static void test_storage(void **unused)
 {
 	(void)unused;
-	assert_int_equal(mem_storage_bytes(0, 0), 0);
-	assert_int_equal(mem_storage_bytes(1, 1), 8 + 16);
-	assert_int_equal(mem_storage_bytes(MIB(2), 64), 8 + 16);
-	assert_int_equal(mem_storage_bytes(MIB(2) + 1, 65), 16 + 32);
-	assert_int_equal(mem_storage_bytes(GIB(4), 1024), 2048 * 8 + 256);
+	assert_int_equal(mem_storage_bytes(0, 0), 3 * PAGE_SIZE);
+	assert_int_equal(mem_storage_bytes(1, 0), 3 * PAGE_SIZE + 16 + 3 * sizeof(struct frame_slot));
+	assert_int_equal(mem_storage_bytes(MIB(2), MIB(6)), 3 * PAGE_SIZE + 16 + 6 * sizeof(struct frame_slot));
+	/* Less than a tenth of a byte a page is always there; what is displaced has tables of its own. */
+	assert_true((double)mem_storage_bytes(GIB(64), GIB(64)) / (double)(GIB(64) / PAGE_SIZE) < 0.15);
 }
 
 /* --- random operations against an array --- */
@@ -265,7 +270,6 @@ static uint64_t random_page(void)
 
 static err_t expected_displace(uint64_t page)
 {
-	uint32_t allocations = mem.root[page / FAKE_CHUNK] ? 1 : 2;
 	bool dma_free = (page >= 256 && page < 1500) || (page >= 2000 && page < 4700);
 
 	if (!machine.is_ram[page])
@@ -274,9 +278,7 @@ static err_t expected_displace(uint64_t page)
 		return SCRIM_EDMA;
 	if (model.frame[page] != page)
 		return SCRIM_EDISPLACED;
-	if (model.displaced == FAKE_RESERVE_FRAMES)
-		return SCRIM_ENOFRAME;
-	return machine.fail_at > 0 && machine.fail_at <= allocations ? SCRIM_ENOTABLE : SCRIM_OK;
+	return SCRIM_OK;
 }
 
 static void random_displace(void)
@@ -285,12 +287,18 @@ static void random_displace(void)
 	uint64_t copies = machine.copies;
 	mfn_t frame;
 
+	if (model.displaced == FAKE_RESERVE_FRAMES)
+		return; /* chains and cycles are for other tests */
+
 	machine.fail_at = fake_random_below(&model.seed, 20) ? 0 : 1 + (uint32_t)fake_random_below(&model.seed, 2);
 
 	err_t want = expected_displace(page);
 	err_t got = mem_displace(&mem, gfn(page), &frame, &moved);
 
-	assert_int_equal(got, want);
+	if (got == SCRIM_ENOTABLE)
+		assert_true(want == SCRIM_OK && machine.fail_at == 0);
+	else
+		assert_int_equal(got, want);
 	machine.fail_at = 0;
 	model.done[got]++;
 	assert_int_equal(machine.copies - copies, got == SCRIM_OK);
@@ -310,7 +318,7 @@ static void random_bring_home(void)
 	uint64_t expected = model.displaced > batch ? model.displaced - batch : 0;
 	enum mem_access access;
 
-	assert_int_equal(mem_bring_home(&mem, batch, &moved), expected);
+	assert_int_equal(fake_bring_home(&mem, batch, &moved), expected);
 	for (uint64_t i = 0; i < FAKE_RESERVE_FRAMES; i++) {
 		uint64_t page = model.page_of[i];
 
@@ -347,8 +355,8 @@ static void random_step(int step)
 	else
 		random_translate();
 	assert_int_equal(mem.displaced, model.displaced);
-	assert_int_equal(mem.reserve_free, FAKE_RESERVE_FRAMES - model.displaced);
-	assert_int_equal(fake_machine_leaves(&machine), mem.leaf_count);
+	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES);
+	assert_int_equal(fake_machine_leaves(&machine), mem.leaf_count + mem.reverse_leaf_count);
 	assert_int_equal(fake_machine_split_chunks(&machine), mem.leaf_count);
 	assert_no_fault();
 }
@@ -381,7 +389,7 @@ static void test_random_long(void **unused)
 {
 	(void)unused;
 	const err_t results[] = {
-		SCRIM_OK, SCRIM_ENOTRAM, SCRIM_EDMA, SCRIM_EDISPLACED, SCRIM_ENOFRAME, SCRIM_ENOTABLE
+		SCRIM_OK, SCRIM_ENOTRAM, SCRIM_EDMA, SCRIM_EDISPLACED, SCRIM_ENOTABLE
 	};
 	uint64_t seed = seed_of_run();
 
@@ -413,8 +421,7 @@ static void test_random_checked(void **unused)
 
 struct snapshot {
 	struct mem mem;
-	uint64_t used[(FAKE_RESERVE_FRAMES + 63) / 64];
-	struct p2m_leaf *root[FAKE_CHUNKS];
+	struct p2m_slot root[FAKE_CHUNKS];
 	uint32_t leaves, split_chunks;
 };
 
@@ -422,7 +429,7 @@ static void take_snapshot(struct snapshot *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->mem = mem;
-	memcpy(s->used, mem.reserve_used, sizeof(s->used));
+	s->mem.scan_chunk = 0; /* a place to go on looking at means nothing */
 	memcpy(s->root, mem.root, sizeof(s->root));
 	s->leaves = fake_machine_leaves(&machine);
 	s->split_chunks = fake_machine_split_chunks(&machine);
@@ -453,10 +460,10 @@ static void scenario(void)
 	for (int round = 0; round < 2; round++) {
 		for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
 			displace_in_the_end(pages[i]);
-		assert_int_equal(mem_bring_home(&mem, 3, &moved), ARRAY_SIZE(pages) - 3);
+		assert_int_equal(fake_bring_home(&mem, 3, &moved), ARRAY_SIZE(pages) - 3);
 		assert_sound();
 		displace_in_the_end(302);
-		while (mem_bring_home(&mem, 2, &moved) > 0)
+		while (fake_bring_home(&mem, 2, &moved) > 0)
 			assert_sound();
 		assert_int_equal(fake_machine_leaves(&machine) + fake_machine_split_chunks(&machine), 0);
 	}

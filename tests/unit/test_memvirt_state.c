@@ -31,6 +31,7 @@ static const struct expected edges[] = {
 	{ SCRIM_VIRTUALIZED, MEMVIRT_DEVIRTUALIZE, SCRIM_REMAPPING, MEMVIRT_LOCK_MAP },
 	{ SCRIM_VIRTUALIZED, MEMVIRT_DEVIRTUALIZE_HOME, SCRIM_CEASING, MEMVIRT_NEW_EPOCH },
 	{ SCRIM_REMAPPING, MEMVIRT_ALL_HOME, SCRIM_CEASING, MEMVIRT_NEW_EPOCH },
+	{ SCRIM_REMAPPING, MEMVIRT_PORTION_HOME, SCRIM_VIRTUALIZED, MEMVIRT_UNLOCK_MAP },
 	{ SCRIM_REMAPPING, MEMVIRT_ABORT, SCRIM_VIRTUALIZED, MEMVIRT_UNLOCK_MAP },
 	{ SCRIM_CEASING, MEMVIRT_ALL_SWITCHED, SCRIM_NATIVE, MEMVIRT_DROP_MAP },
 	{ SCRIM_CEASING, MEMVIRT_ABORT, SCRIM_COMMENCING, MEMVIRT_NEW_EPOCH },
@@ -158,7 +159,7 @@ static void bring_one_home(struct world *w, next_fn next)
 		act(w, next, MEMVIRT_ALL_HOME);
 }
 
-#define CHOICES (5u + CPUS)
+#define CHOICES (6u + CPUS)
 
 static struct world choose(struct world w, next_fn next, unsigned int choice)
 {
@@ -172,8 +173,10 @@ static struct world choose(struct world w, next_fn next, unsigned int choice)
 		w.displaced += w.unlocked && w.displaced < DISPLACED_MAX;
 	else if (choice == 4)
 		bring_one_home(&w, next);
+	else if (choice == 5)
+		act(&w, next, MEMVIRT_PORTION_HOME); /* whatever other portions have displaced */
 	else
-		visit(&w, next, choice - 5);
+		visit(&w, next, choice - 6);
 	return w;
 }
 

@@ -14,11 +14,11 @@
 /* A bound on what a wrong answer could make this program allocate. */
 #define CPU_LIMIT 65536u
 
-const char status_reserve_formula[] = "of reserve=, one eighth (at least 256 KiB) is for tables: 4096 bytes x 2 (leaf "
-				      "of the map and its hardware table) for "
-				      "each 2 MiB chunk in which a page is displaced; the rest is free frames: 4096 "
-				      "bytes for each page displaced at the same "
-				      "time";
+const char status_reserve_formula[] = "of reserve=, one eighth (at least 256 KiB) is for tables: 4096 bytes x 3 (leaf "
+				      "of the map, leaf of the back map, hardware table) for each 2 MiB chunk in which a "
+				      "page is displaced, and one for each 2 MiB of frames; the rest is free frames: 4096 "
+				      "bytes for each page that is displaced at the same time and does not go to the home "
+				      "of another";
 
 static bool complain_refused(const struct session *session, enum scrim_op op, const struct reply *reply)
 {

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the carrying out of moves. Keeps: what the OS wrote is what it reads, and a frame or a table page is used again
+ * only when nobody can hold a translation through it.
+ *
+ * Every move of a page p from frame f to frame t is the same four steps, and this is why they suffice:
+ *
+ * - absent (begin): until here CPUs and devices may hold p -> f, with the right to write. Nobody holds a translation
+ *   to t: a free frame became free under this same rule, and a frame that the batch itself leaves is the next case.
+ * - flush (the caller's, one for the batch): after it nobody holds p -> f, and nobody can load it, for the tables say
+ *   absent. So f changes no more, and is read by nobody but the copy - or, shared, by pages that may not write it.
+ * - copy, in order: f may be the target of the move after, for it is read before it is written.
+ * - present (end): needs no flush. Nothing is cached from an entry that is not present (Intel SDM vol. 3, 4.10.4.3, and
+ *   so in nested tables), so there is no older translation of p to be had.
+ *
+ * Hence f is free at the end, by the flush between absent and copy and no other. A CPU that touches an absent page comes
+ * into the VMM and waits. Several batches may be in flight: no page and no frame is in two of them, but for a shared
+ * frame that several leave; who is the last to end finds it empty.
+ *
+ * Riders: a shared frame x that is the home of a displaced page is wanted empty. Where one page would be left behind in
+ * x when a batch has taken its sharers home, that page goes along: it reads from then on the home of the one that has
+ * come home, whose contents are its own. It costs no copy, and opens the cycle that the page may be on.
+ */
+#include "mem/batch.h"
+
+#include "mem/reverse.h"
+
+void batch_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access)
+{
+	p2m_set(mem, page, frame, access);
+	mem->config.port->map_set(mem->config.port_context, page, frame, access);
+}
+
+/* Takes the chunk's leaf out of the map if it says nothing. A CPU in an exit may still be reading it. */
+static bool unlink_leaf(struct mem *mem, uint64_t chunk)
+{
+	struct p2m_leaf *leaf = p2m_take_leaf(mem, chunk);
+
+	if (leaf)
+		mem->unlinked[mem->unlinked_count++] = leaf;
+	return leaf != NULL;
+}
+
+void batch_flush(struct mem *mem)
+{
+	mem->config.port->flush(mem->config.port_context);
+	while (mem->unlinked_count > 0) {
+		struct p2m_leaf **leaf = &mem->unlinked[--mem->unlinked_count];
+
+		mem->config.port->table_free(mem->config.port_context, *leaf);
+		*leaf = NULL;
+	}
+}
+
+/* --- begin --- */
+
+void batch_open(struct mem *mem, struct mem_batch *batch)
+{
+	batch->count = 0;
+	batch->previous = NULL;
+	batch->next = mem->batches;
+	if (batch->next)
+		batch->next->previous = batch;
+	mem->batches = batch;
+}
+
+static void batch_close(struct mem *mem, struct mem_batch *batch)
+{
+	if (batch->next)
+		batch->next->previous = batch->previous;
+	if (batch->previous)
+		batch->previous->next = batch->next;
+	else
+		mem->batches = batch->next;
+	batch->next = batch->previous = NULL;
+	mem->remap.idle = 0;
+}
+
+void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained)
+{
+	struct mem_move *move = &batch->move[batch->count++];
+	uint64_t entry = p2m_entry(mem, page);
+
+	move->page = page;
+	move->from = p2m_entry_frame(entry);
+	move->to = to;
+	move->has_rider = false;
+	move->chained = chained;
+	move->access = (uint8_t)p2m_entry_access(entry);
+	if (!chained)
+		frames_take(mem, to);
+	if (!mfn_is_home(page, to))
+		mem->reverse->hold(mem, to);
+	batch_set(mem, page, move->from, MEM_ACCESS_NONE);
+}
+
+/* The map's leaf, the reverse's, then tables for the back-end, which alone cannot be taken back. */
+bool batch_prepare(struct mem *mem, gfn_t page, mfn_t to)
+{
+	if (p2m_add_leaf(mem, p2m_chunk(page)) && mem->reverse->prepare(mem, page, to) &&
+	    mem->config.port->map_prepare(mem->config.port_context, page))
+		return true;
+	if (unlink_leaf(mem, p2m_chunk(page))) /* only where it came for this page: else one of its pages needs it */
+		batch_flush(mem);
+	mem->reverse->tidy(mem, p2m_chunk(page));
+	mem->reverse->tidy(mem, to.n >> P2M_CHUNK_SHIFT);
+	return false;
+}
+
+/* The page goes home out of a shared frame that somebody waits for. */
+static bool wants_rider(const struct mem *mem, const struct mem_move *move)
+{
+	gfn_t waiting = gfn(move->from.n);
+
+	return move->access == MEM_ACCESS_READ && mfn_is_home(move->page, move->to) &&
+	       p2m_is_displaced(p2m_entry(mem, waiting), waiting);
+}
+
+static void add_rider(struct mem *mem, struct mem_move *move)
+{
+	struct mem_question *question = &mem->question;
+	int32_t place = reverse_place(question, move->from);
+
+	if (question->strangers[place] != 1)
+		return;
+	if (!mem->reverse->prepare(mem, question->stranger[place], move->to)) {
+		mem->reverse->tidy(mem, move->to.n >> P2M_CHUNK_SHIFT);
+		return; /* no memory: one copy more, later */
+	}
+	question->strangers[place] = 0; /* one move of several from this frame takes it along */
+	move->has_rider = true;
+	move->rider = question->stranger[place];
+	mem->reverse->hold(mem, move->to);
+	batch_set(mem, move->rider, move->from, MEM_ACCESS_NONE);
+}
+
+enum mem_step batch_seal(struct mem *mem, struct mem_batch *batch, enum mem_step empty)
+{
+	if (batch->count == 0) {
+		uint64_t idle = mem->remap.idle;
+
+		batch_close(mem, batch);
+		mem->remap.idle = idle;
+		return empty;
+	}
+	reverse_ask(mem, false);
+	for (uint32_t i = 0; mem->read_only > 0 && i < batch->count; i++)
+		if (wants_rider(mem, &batch->move[i]))
+			reverse_add(mem, batch->move[i].from);
+	reverse_get_answers(mem);
+	for (uint32_t i = 0; mem->question.count > 0 && i < batch->count; i++)
+		if (wants_rider(mem, &batch->move[i]))
+			add_rider(mem, &batch->move[i]);
+	return MEM_STEP_MOVES;
+}
+
+/* --- copy --- */
+
+void mem_batch_copy_slice(const struct mem *mem, const struct mem_batch *batch, uint32_t offset, uint32_t bytes)
+{
+	for (uint32_t i = 0; i < batch->count; i++)
+		mem->config.port->copy(mem->config.port_context, batch->move[i].to, batch->move[i].from, offset, bytes);
+}
+
+void mem_batch_copy(const struct mem *mem, const struct mem_batch *batch)
+{
+	mem_batch_copy_slice(mem, batch, 0, PAGE_SIZE);
+}
+
+/* --- end --- */
+
+bool batch_tidy(struct mem *mem, gfn_t page)
+{
+	if (!unlink_leaf(mem, p2m_chunk(page)))
+		return false;
+	mem->config.port->map_release(mem->config.port_context, page);
+	mem->reverse->tidy(mem, p2m_chunk(page));
+	return true;
+}
+
+static void tidy_frame(struct mem *mem, mfn_t frame)
+{
+	uint64_t chunk = frame.n >> P2M_CHUNK_SHIFT;
+
+	if (chunk >= mem->chunk_count || mem->root[chunk].changed == 0)
+		mem->reverse->tidy(mem, chunk);
+}
+
+/*
+ * Frees the leaves that the batch emptied and lets the back-end merge. The flush here is not for frames. A CPU may still
+ * have a table page that map_release gave up in its paging-structure caches, and would take whatever is put there next
+ * for translations; and a CPU in an exit may still be reading the leaf. Both answer the flush only when they no longer
+ * do. The engine asks for no table page between the release and this flush.
+ */
+static void tidy_batch(struct mem *mem, const struct mem_batch *batch)
+{
+	bool released = false;
+
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct mem_move *move = &batch->move[i];
+
+		released |= batch_tidy(mem, move->page);
+		/* Its page may have got the right to write back, as the last who was there. */
+		if (p2m_chunk(gfn(move->from.n)) < mem->chunk_count)
+			released |= batch_tidy(mem, gfn(move->from.n));
+		tidy_frame(mem, move->from);
+		tidy_frame(mem, move->to);
+	}
+	if (released)
+		batch_flush(mem);
+}
+
+/* One page stands at its new place. */
+static void arrive(struct mem *mem, gfn_t page, const struct mem_move *move, enum mem_access access)
+{
+	if (!mfn_is_home(page, move->to))
+		mem->reverse->unhold(mem, move->to);
+	mem->reverse->leave(mem, page, move->from);
+	mem->reverse->enter(mem, page, move->to);
+	batch_set(mem, page, move->to, access);
+}
+
+static void arrive_all(struct mem *mem, const struct mem_batch *batch, struct mem_moved *moved)
+{
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct mem_move *move = &batch->move[i];
+
+		arrive(mem, move->page, move, move->has_rider ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
+		if (move->has_rider)
+			arrive(mem, move->rider, move, MEM_ACCESS_READ);
+		if (mfn_is_home(move->page, move->to))
+			moved->direct++;
+		else if (!mfn_is_home(move->page, move->from))
+			moved->indirect++;
+	}
+	moved->pages += batch->count;
+	moved->copies += batch->count;
+}
+
+void batch_settle(struct mem *mem, uint32_t place)
+{
+	mfn_t frame = mem->question.frame[place];
+	gfn_t page = gfn(frame.n);
+	uint64_t entry = p2m_entry(mem, page);
+
+	if (mem->question.strangers[place] > 0)
+		return;
+	if (p2m_is_displaced(entry, page) || frames_is_spare(mem, frame)) {
+		mem->saved++; /* who left last saved nothing */
+		frames_free(mem, frame);
+		return;
+	}
+	mem->reverse->enter(mem, page, frame);
+	/* Alone at home. It may write again: rights that grow need no flush. Absent, it is a batch's to end. */
+	if (p2m_entry_access(entry) == MEM_ACCESS_READ)
+		batch_set(mem, page, frame, MEM_ACCESS_ALL);
+}
+
+/* Frames of which the page was alone are free; shared ones where nobody is left. */
+static void leave_frames(struct mem *mem, const struct mem_batch *batch)
+{
+	reverse_ask(mem, true);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct mem_move *move = &batch->move[i];
+
+		if (move->access == MEM_ACCESS_READ) {
+			reverse_add(mem, move->from);
+			mem->saved--;
+		} else if (i + 1 == batch->count || !batch->move[i + 1].chained) {
+			frames_free(mem, move->from);
+		}
+	}
+	reverse_get_answers(mem);
+	for (uint32_t i = 0; i < mem->question.count; i++)
+		batch_settle(mem, i);
+}
+
+void mem_batch_end(struct mem *mem, struct mem_batch *batch, struct mem_moved *moved)
+{
+	batch_close(mem, batch);
+	arrive_all(mem, batch, moved);
+	leave_frames(mem, batch);
+	tidy_batch(mem, batch);
+}
+
+/* Pages at home that shared their frames when the batch began, and may be alone now. */
+static void settle_homes(struct mem *mem, const struct mem_batch *batch)
+{
+	reverse_ask(mem, true);
+	for (uint32_t i = 0; i < batch->count; i++)
+		if (batch->move[i].access == MEM_ACCESS_READ && mfn_is_home(batch->move[i].page, batch->move[i].from))
+			reverse_add(mem, batch->move[i].from);
+	reverse_get_answers(mem);
+	for (uint32_t i = 0; i < mem->question.count; i++)
+		batch_settle(mem, i);
+}
+
+/* Nothing was copied: the pages stand where they stood, the targets that were free are free again. */
+void mem_batch_abort(struct mem *mem, struct mem_batch *batch)
+{
+	batch_close(mem, batch);
+	for (uint32_t i = batch->count; i-- > 0;) {
+		const struct mem_move *move = &batch->move[i];
+
+		if (move->has_rider) {
+			mem->reverse->unhold(mem, move->to);
+			batch_set(mem, move->rider, move->from, MEM_ACCESS_READ);
+		}
+		if (!mfn_is_home(move->page, move->to))
+			mem->reverse->unhold(mem, move->to);
+		batch_set(mem, move->page, move->from, (enum mem_access)move->access);
+		if (!move->chained)
+			frames_free(mem, move->to);
+	}
+	settle_homes(mem, batch);
+	tidy_batch(mem, batch);
+}
+
+void batch_run(struct mem *mem, struct mem_batch *batch, struct mem_moved *moved)
+{
+	batch_flush(mem);
+	mem_batch_copy(mem, batch);
+	mem_batch_end(mem, batch, moved);
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the two lists of ranges: portions that are managed, and frames that the OS has lent. */
+#include "base/str.h"
+#include "mem/batch.h"
+#include "mem/reverse.h"
+
+static err_t check_range(uint64_t start, uint64_t end)
+{
+	if ((start | end) & PAGE_MASK)
+		return SCRIM_EALIGN;
+	return start < end ? SCRIM_OK : SCRIM_EINVAL;
+}
+
+err_t mem_manage(struct mem *mem, uint64_t start, uint64_t end)
+{
+	err_t err = check_range(start, end);
+
+	if (err != SCRIM_OK)
+		return err;
+	return ranges_set_type(&mem->managed, start, end, RANGE_RAM) ? SCRIM_OK : SCRIM_EINVAL;
+}
+
+/*
+ * Every page of [start, end) is as Identity has it. So no frame of the range holds a stranger either: its own page would
+ * be away, or share.
+ */
+static bool is_identity(const struct mem *mem, uint64_t start, uint64_t end)
+{
+	gfn_t page = gfn_of_address(start);
+
+	while (page.n < end >> PAGE_SHIFT && p2m_chunk(page) < mem->chunk_count) {
+		if (mem->root[p2m_chunk(page)].changed == 0) {
+			page = p2m_page(p2m_chunk(page) + 1, 0);
+			continue;
+		}
+		if (p2m_entry(mem, page) != p2m_make_entry(gfn_home(page), MEM_ACCESS_ALL))
+			return false;
+		page.n++;
+	}
+	return true;
+}
+
+err_t mem_unmanage(struct mem *mem, uint64_t start, uint64_t end)
+{
+	err_t err = check_range(start, end);
+
+	if (err != SCRIM_OK)
+		return err;
+	if (!is_identity(mem, start, end))
+		return SCRIM_EDISPLACED;
+	return ranges_set_type(&mem->managed, start, end, RANGE_RESERVED) ? SCRIM_OK : SCRIM_EINVAL;
+}
+
+/* --- lent frames --- */
+
+static void add_frames(struct mem *mem, uint64_t start, uint64_t end)
+{
+	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame++)
+		frames_free(mem, mfn(frame));
+	mem->lent_frames += (end - start) >> PAGE_SHIFT;
+}
+
+/* A back map with a leaf here lists the frames one by one; without a leaf they are free by being spare. */
+err_t mem_lend(struct mem *mem, uint64_t start, uint64_t end)
+{
+	err_t err = check_range(start, end);
+
+	if (err != SCRIM_OK)
+		return err;
+	if (!ranges_contain(mem->config.ram, start, end, RANGE_RAM))
+		return SCRIM_ENOTRAM;
+	if (!is_identity(mem, start, end) || ranges_contain(&mem->lent, start, start + PAGE_SIZE, RANGE_RAM))
+		return SCRIM_EDISPLACED;
+	for (uint32_t i = 0; i < mem->lent.count; i++)
+		if (mem->lent.entry[i].type == RANGE_RAM && mem->lent.entry[i].start < end &&
+		    mem->lent.entry[i].end > start)
+			return SCRIM_EDISPLACED;
+	if (!ranges_set_type(&mem->lent, start, end, RANGE_RAM))
+		return SCRIM_EINVAL;
+	add_frames(mem, start, end);
+	return SCRIM_OK;
+}
+
+static bool all_free(struct mem *mem, uint64_t start, uint64_t end)
+{
+	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame++)
+		if (!frames_is_free(mem, mfn(frame)))
+			return false;
+	return true;
+}
+
+err_t mem_unlend(struct mem *mem, uint64_t start, uint64_t end)
+{
+	err_t err = check_range(start, end);
+	uint64_t frames = (end - start) >> PAGE_SHIFT;
+	uint64_t kept = mem->saved + (mem->displaced > 0);
+
+	if (err != SCRIM_OK)
+		return err;
+	if (!ranges_contain(&mem->lent, start, end, RANGE_RAM))
+		return SCRIM_EINVAL;
+	if (!all_free(mem, start, end))
+		return SCRIM_EDISPLACED;
+	if (mem->free_frames < frames + kept || mem->in_flight > 0)
+		return SCRIM_ENOFRAME;
+	if (!ranges_set_type(&mem->lent, start, end, RANGE_RESERVED))
+		return SCRIM_EINVAL;
+	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame++) {
+		mem->free_frames--;
+		mem->reverse->unlent(mem, mfn(frame));
+	}
+	mem->lent_frames -= frames;
+	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame += P2M_CHUNK_PAGES)
+		mem->reverse->tidy(mem, frame >> P2M_CHUNK_SHIFT);
+	mem->reverse->tidy(mem, (end - 1) >> PAGE_SHIFT >> P2M_CHUNK_SHIFT);
+	return SCRIM_OK;
+}

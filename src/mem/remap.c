@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the plan of the homecoming; decides, never moves. Frame m is the home of page m, so P2M itself says who can follow:
+ *
+ *      p ---> f(p) is the home of page f(p) ---> f(f(p)) ...
+ *
+ * A page whose home is free goes there; the frame that it leaves is the home of the next, and so the chain is followed
+ * with no reverse lookup at all. A sweep over the displaced pages finds where chains begin; across batches the hints go
+ * on where a batch ended. One copy a page.
+ *
+ * After a sweep that finds none (and no hint, and nothing in flight) only cycles are left: every home is occupied by one
+ * that waits for another. Each is opened by one page that goes to a free frame: one copy more a cycle. A cycle with a
+ * frame that a page outside of it shares does not get so far: that page came home, and its rider (batch.c) opened it.
+ * While batches are in flight a page may seem to be on a cycle that is open already. So a cycle is opened beside them
+ * only when it has been walked round.
+ *
+ * Indirect: occupants of homes that are not free go to spare frames first, as many as there are, then the sweep.
+ *
+ * Quiet: chunks swept since a free home may have been overlooked. The sweep may stand in the middle of a chunk when it
+ * starts anew, so one chunk more than there are is a whole round.
+ */
+#include "mem/batch.h"
+#include "mem/reverse.h"
+
+#define SWEEP_WORK  8192u /* what one begin may spend on looking, in chunks without displaced pages */
+#define CHUNK_WORK  128u  /* what a chunk with displaced pages takes */
+#define WALK_MAX    1024u /* pages of a cycle that one begin walks round */
+
+err_t mem_remap_start(struct mem *mem, enum mem_remap_mode mode, gfn_t first, gfn_t last)
+{
+	if (mem->remap.active)
+		return SCRIM_ESTATE;
+	if (mem->displaced > 0 && mem->free_frames == 0 && mem->in_flight == 0)
+		return SCRIM_ENOFRAME;
+	mem->remap = (struct mem_remap){
+		.active = true,
+		.clearing = mode == MEM_REMAP_INDIRECT,
+		.mode = mode,
+		.first = first,
+		.last = last,
+		.whole = first.n == 0 && last.n >= mem->frame_chunk_count << P2M_CHUNK_SHIFT,
+	};
+	return SCRIM_OK;
+}
+
+void mem_remap_stop(struct mem *mem) { mem->remap.active = false; }
+
+static bool in_range(const struct mem *mem, uint64_t number)
+{
+	return number >= mem->remap.first.n && number < mem->remap.last.n;
+}
+
+/* The homecoming is about this displaced page: it, or the frame where it is, belongs to the range. */
+static bool concerns(const struct mem *mem, gfn_t page, uint64_t entry)
+{
+	return mem->remap.whole || in_range(mem, page.n) || in_range(mem, p2m_entry_frame(entry).n);
+}
+
+/* --- chains --- */
+
+/* From a page whose home is free, along the frames that become free. A shared frame may not: the end tells. */
+static void follow(struct mem *mem, struct mem_batch *batch, uint32_t limit, gfn_t page)
+{
+	bool chained = batch->count > 0 && batch->move[batch->count - 1].from.n == page.n;
+
+	while (batch->count < limit) {
+		uint64_t entry = p2m_entry(mem, page);
+
+		if (!p2m_is_at_rest(entry, page) || !concerns(mem, page, entry))
+			return;
+		batch_add(mem, batch, page, gfn_home(page), chained);
+		if (p2m_entry_access(entry) != MEM_ACCESS_ALL)
+			return;
+		page = gfn(p2m_entry_frame(entry).n);
+		chained = true;
+	}
+}
+
+static void follow_hints(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+{
+	while (batch->count < limit && mem->hint_count > 0) {
+		gfn_t page = mem->hint[--mem->hint_count];
+
+		/* In flight, but not to its home, which stays free: for the sweep to find. */
+		if (p2m_entry_access(p2m_entry(mem, page)) == MEM_ACCESS_NONE)
+			mem->remap.quiet = 0;
+		follow(mem, batch, limit, page);
+	}
+}
+
+/* --- sweeps --- */
+
+/*
+ * The next displaced page from *cursor on, round the map, as far as *work goes. *passed counts the chunks left behind.
+ */
+static bool next_displaced(struct mem *mem, gfn_t *cursor, uint32_t *work, uint64_t *passed, gfn_t *page)
+{
+	while (*work > 0) {
+		uint64_t chunk = p2m_chunk(*cursor) < mem->chunk_count ? p2m_chunk(*cursor) : 0;
+		const struct p2m_slot *slot = &mem->root[chunk];
+		uint32_t i = chunk == p2m_chunk(*cursor) ? p2m_index(*cursor) : 0;
+
+		for (; slot->displaced > 0 && i < P2M_CHUNK_PAGES; i++) {
+			*page = p2m_page(chunk, i);
+			if (!p2m_is_displaced(slot->leaf->entry[i], *page))
+				continue;
+			*cursor = gfn(page->n + 1);
+			*passed += i + 1 == P2M_CHUNK_PAGES;
+			mem->remap.idle += i + 1 == P2M_CHUNK_PAGES;
+			return true;
+		}
+		*work -= slot->displaced > 0 && *work > CHUNK_WORK ? CHUNK_WORK : 1;
+		*cursor = p2m_page(chunk + 1, 0);
+		++*passed;
+		mem->remap.idle++;
+	}
+	return false;
+}
+
+static bool is_round(const struct mem *mem, uint64_t passed) { return passed > mem->chunk_count; }
+
+static void sweep_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+{
+	uint32_t work = SWEEP_WORK;
+	gfn_t page;
+
+	while (batch->count < limit && !is_round(mem, mem->remap.quiet) &&
+	       next_displaced(mem, &mem->remap.cursor, &work, &mem->remap.quiet, &page)) {
+		uint64_t entry = p2m_entry(mem, page);
+
+		if (p2m_entry_access(entry) == MEM_ACCESS_NONE)
+			mem->remap.quiet = 0; /* wherever it goes, its home may be free */
+		else if (concerns(mem, page, entry) && frames_is_free(mem, gfn_home(page)))
+			follow(mem, batch, limit, page);
+	}
+}
+
+/* Somebody waits for the frame where this page is, or it must not be there at all. */
+static bool is_in_the_way(const struct mem *mem, gfn_t page, uint64_t entry)
+{
+	gfn_t waiting = gfn(p2m_entry_frame(entry).n);
+
+	if (!p2m_is_at_rest(entry, page))
+		return false;
+	if (!mem->remap.whole)
+		return in_range(mem, waiting.n);
+	return p2m_is_displaced(p2m_entry(mem, waiting), waiting);
+}
+
+/* Round by f, back to the page, and nobody on the way is in flight or waits for a page that is. */
+static bool is_closed_cycle(const struct mem *mem, gfn_t page)
+{
+	gfn_t at = page;
+
+	for (uint32_t i = 0; i < WALK_MAX; i++) {
+		uint64_t entry = p2m_entry(mem, at);
+
+		if (!p2m_is_at_rest(entry, at))
+			return false;
+		at = gfn(p2m_entry_frame(entry).n);
+		if (at.n == page.n)
+			return true;
+	}
+	return false;
+}
+
+/* Moves one page out of the way. MEM_STEP_MOVES, or why not. */
+static enum mem_step move_away(struct mem *mem, struct mem_batch *batch, gfn_t page, bool spare_only)
+{
+	struct frame_want want = { .spare_only = spare_only };
+	mfn_t to;
+
+	if (!mem->remap.whole) {
+		want.avoid_first = mem->remap.first.n;
+		want.avoid_last = mem->remap.last.n;
+	}
+
+	err_t err = frames_find(mem, &want, &to);
+
+	if (err == SCRIM_OK && !batch_prepare(mem, page, to))
+		err = SCRIM_ENOTABLE;
+	if (err != SCRIM_OK)
+		return err == SCRIM_ENOFRAME ? MEM_STEP_NO_FRAME : MEM_STEP_NO_TABLE;
+	batch_add(mem, batch, page, to, false);
+	return MEM_STEP_MOVES;
+}
+
+/* Indirect: occupants of homes go to spare frames, one round. */
+static void clear_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+{
+	uint32_t work = SWEEP_WORK;
+	gfn_t page;
+
+	while (batch->count < limit && mem->remap.clearing &&
+	       next_displaced(mem, &mem->remap.open_cursor, &work, &mem->remap.cleared, &page)) {
+		uint64_t entry = p2m_entry(mem, page);
+
+		if (is_round(mem, mem->remap.cleared))
+			mem->remap.clearing = false;
+		if (!is_in_the_way(mem, page, entry) || !concerns(mem, page, entry) ||
+		    frames_is_free(mem, gfn_home(page)))
+			continue;
+		if (move_away(mem, batch, page, true) != MEM_STEP_MOVES)
+			mem->remap.clearing = false;
+	}
+	if (is_round(mem, mem->remap.cleared))
+		mem->remap.clearing = false;
+}
+
+/*
+ * Only cycles are left, or what has to leave the range: moves pages out of the way and follows the chains that begin
+ * there. The first is moved in any case when nothing is in flight.
+ */
+static enum mem_step open_cycles(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+{
+	enum mem_step step = MEM_STEP_AGAIN;
+	uint32_t work = SWEEP_WORK;
+	gfn_t page;
+
+	while (batch->count < limit && !is_round(mem, mem->remap.open_quiet) &&
+	       next_displaced(mem, &mem->remap.open_cursor, &work, &mem->remap.open_quiet, &page)) {
+		uint64_t entry = p2m_entry(mem, page);
+
+		if (!concerns(mem, page, entry))
+			continue;
+		mem->remap.open_quiet = 0;
+		if (!is_in_the_way(mem, page, entry))
+			continue;
+		if (mem->remap.whole && mem->in_flight > 0 && !is_closed_cycle(mem, page))
+			continue;
+		step = move_away(mem, batch, page, false);
+		if (step != MEM_STEP_MOVES)
+			return step;
+		if (p2m_entry_access(entry) == MEM_ACCESS_ALL)
+			follow(mem, batch, limit, gfn(p2m_entry_frame(entry).n));
+		work = work > WALK_MAX ? work - WALK_MAX : 0;
+	}
+	if (step == MEM_STEP_AGAIN && mem->in_flight == 0 && is_round(mem, mem->remap.open_quiet))
+		return MEM_STEP_DONE;
+	return step;
+}
+
+/* No chain begins anywhere that was looked at. */
+static enum mem_step plan_stuck(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+{
+	enum mem_step step = MEM_STEP_AGAIN;
+
+	if (mem->displaced == 0)
+		return mem->in_flight > 0 ? MEM_STEP_WAIT : MEM_STEP_DONE;
+	if (mem->hint_count == 0 && is_round(mem, mem->remap.quiet)) {
+		if (mem->remap.mode == MEM_REMAP_INDIRECT) {
+			mem->remap.clearing = true;
+			mem->remap.cleared = 0;
+			clear_homes(mem, batch, limit);
+		}
+		if (batch->count == 0)
+			step = open_cycles(mem, batch, limit);
+	}
+	/* With others in flight the next frame may be theirs to free. */
+	if (batch->count == 0 && mem->in_flight > 0 && (step != MEM_STEP_AGAIN || mem->remap.idle > mem->chunk_count + 1))
+		return MEM_STEP_WAIT;
+	return step;
+}
+
+enum mem_step mem_remap_begin(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+{
+	enum mem_step step = MEM_STEP_MOVES;
+
+	if (!mem->remap.active)
+		return MEM_STEP_DONE;
+	if (limit > SCRIM_BATCH_MAX)
+		limit = SCRIM_BATCH_MAX;
+	batch_open(mem, batch);
+	if (mem->remap.clearing)
+		clear_homes(mem, batch, limit);
+	if (batch->count == 0) {
+		follow_hints(mem, batch, limit);
+		sweep_homes(mem, batch, limit);
+	}
+	if (batch->count == 0)
+		step = plan_stuck(mem, batch, limit);
+	if (batch->count > 0)
+		mem->remap.idle = 0;
+	return batch_seal(mem, batch, step);
+}

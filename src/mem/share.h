@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides page sharing: finds pages with equal contents, zero pages among them, and lets them read one frame. */
+#pragma once
+
+#include "mem/mem.h"
+
+#define SHARE_PAIRS 64u
+
+struct share_pair {
+	gfn_t page, partner;  /* `page` is to read the frame of `partner` */
+	mfn_t from, to;
+	enum mem_access access; /* that `partner` had before this step; NONE: an earlier pair knows */
+	bool equal;
+};
+
+struct mem_share {
+	gfn_t next, last;
+	uint64_t *slot;       /* memory handed in: upper half of the hash, page + 1 */
+	uint64_t slot_mask;
+	uint64_t shared;      /* pages, so far */
+	uint32_t count;
+	struct share_pair pair[SHARE_PAIRS];
+};
+
+/* Pages [first, last). `slots`, a power of two, of zeroed memory, kept until the end. More find more. */
+void mem_share_start(struct mem_share *share, gfn_t first, gfn_t last, uint64_t *slots, uint64_t slot_count);
+
+/*
+ * Looks at `limit` pages at most; holds the lock all through, one flush where candidates were found. Only pages that may
+ * be displaced. MEM_STEP_AGAIN, MEM_STEP_DONE; MEM_STEP_WAIT while a homecoming is active. Pages for whose tables there
+ * is no memory are passed over.
+ */
+enum mem_step mem_share_step(struct mem *mem, struct mem_share *share, uint32_t limit) MUST_CHECK;

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the course of a batch, and the way home that is under way:
+ *
+ *     lock    plan, absent      the engine; may fail, then nothing has changed
+ *             flush             every CPU: from here on nobody reaches the batch's frames
+ *     unlock  copy              CPUs that step at the same time have batches without a frame in common
+ *     lock    present           the engine; cannot fail
+ *
+ * A CPU that touches a page of a batch waits in moving_fault(), out of the lock, until it is present.
+ */
+#include "virt/moving.h"
+
+#include "hw/console.h"
+#include "hw/delay.h"
+#include "virt/kick.h"
+#include "virt/meet.h"
+#include "virt/memvirt.h"
+#include "virt/port.h"
+
+_Static_assert((int)SCRIM_REMAP_DIRECT == MEM_REMAP_DIRECT && (int)SCRIM_REMAP_INDIRECT == MEM_REMAP_INDIRECT, "the engine's");
+_Static_assert((int)SCRIM_REVERSE_SEARCH == MEM_REVERSE_SEARCH && (int)SCRIM_REVERSE_REFCOUNT == MEM_REVERSE_REFCOUNT &&
+		       (int)SCRIM_REVERSE_BACKMAP == MEM_REVERSE_BACKMAP, "the engine's");
+
+/* Out of the lock for a moment: for whoever holds a batch, and for the kicks of others. */
+static void let_others(struct cpu *self)
+{
+	machine_unlock();
+	kick_serve(self);
+	cpu_pause();
+	machine_lock(self);
+}
+
+static void wait_for_batches(struct cpu *self)
+{
+	while (machine.mem.in_flight)
+		let_others(self);
+}
+
+static void copy_and_end(struct cpu *self)
+{
+	port_run_on(self);
+	port_ops.flush(&machine.xlat);
+	machine_unlock();
+	mem_batch_copy(&machine.mem, self->batch);
+	machine_lock(self);
+	port_run_on(self);
+	mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
+}
+
+static err_t refusal(enum mem_step step)
+{
+	return step == MEM_STEP_NO_FRAME ? SCRIM_ENOFRAME : step == MEM_STEP_NO_TABLE ? SCRIM_ENOTABLE : SCRIM_OK;
+}
+
+/* --- home --- */
+
+static bool is_identity(void)
+{
+	return !machine.mem.displaced && !machine.mem.read_only && !machine.mem.in_flight;
+}
+
+static bool is_anything_managed(void)
+{
+	for (uint32_t i = 0; i < machine.mem.managed.count; i++)
+		if (machine.mem.managed.entry[i].type == RANGE_RAM)
+			return true;
+	return false;
+}
+
+/* Large entries again, by way of absence as everywhere. */
+static void merge(struct cpu *self, uint64_t start, uint64_t end)
+{
+	if (!machine.xlat.ops->merge_begin(&machine.xlat, start, end))
+		return;
+	port_run_on(self);
+	port_ops.flush(&machine.xlat);
+	machine.xlat.ops->merge_end(&machine.xlat, start, end);
+}
+
+static void finish_home(struct cpu *self)
+{
+	const struct range *portion = &machine.homecoming.portion;
+
+	mem_remap_stop(&machine.mem);
+	if (!machine.homecoming.whole) {
+		CHECK(mem_unmanage(&machine.mem, portion->start, portion->end) == SCRIM_OK);
+		merge(self, portion->start, portion->end);
+	} else if (machine.guard) {
+		/* The map stays in the access path: memvirt_tidy(), which needs no flush, will not come by for long. */
+		merge(self, 0, memvirt_ram_end());
+	}
+	bool ends = machine.homecoming.whole || !is_anything_managed();
+	CHECK(!ends || is_identity());
+	CHECK(memvirt_event(ends ? MEMVIRT_ALL_HOME : MEMVIRT_PORTION_HOME) == SCRIM_OK);
+}
+
+/* That the end cannot fail is found out at the beginning: the list of portions has room for what is left of them. */
+static err_t check_portion(const struct range *portion)
+{
+	static struct range_list after; /* machine lock */
+
+	if ((portion->start | portion->end) & PAGE_MASK)
+		return SCRIM_EALIGN;
+	if (portion->start >= portion->end || !ranges_contain(&machine.os_ram, portion->start, portion->end, RANGE_RAM) ||
+	    !ranges_contain(&machine.mem.managed, portion->start, portion->end, RANGE_RAM))
+		return SCRIM_EINVAL;
+	after = machine.mem.managed;
+	return ranges_set_type(&after, portion->start, portion->end, RANGE_RESERVED) ? SCRIM_OK : SCRIM_EINVAL;
+}
+
+err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct range *portion)
+{
+	gfn_t first = gfn(0), last = gfn(UINT64_MAX);
+
+	if (machine.state != SCRIM_VIRTUALIZED) /* goes on, or is refused */
+		return memvirt_event(MEMVIRT_DEVIRTUALIZE);
+	if (portion) {
+		err_t err = check_portion(portion);
+		if (err)
+			return err;
+		first = gfn_of_address(portion->start);
+		last = gfn_of_address(portion->end);
+	}
+	wait_for_batches(self);
+	if (machine.state != SCRIM_VIRTUALIZED) /* somebody else was first */
+		return memvirt_event(MEMVIRT_DEVIRTUALIZE);
+	if (!portion && is_identity())
+		return memvirt_event(MEMVIRT_DEVIRTUALIZE_HOME);
+	err_t err = mem_remap_start(&machine.mem, (enum mem_remap_mode)mode, first, last);
+	if (err)
+		return err;
+	machine.homecoming.whole = !portion;
+	machine.homecoming.portion = portion ? *portion : (struct range){ 0 };
+	return memvirt_event(MEMVIRT_DEVIRTUALIZE);
+}
+
+void moving_stop_home(void)
+{
+	mem_remap_stop(&machine.mem);
+}
+
+err_t moving_step(struct cpu *self, uint32_t pages)
+{
+	enum mem_step step = mem_remap_begin(&machine.mem, self->batch, pages);
+
+	if (step == MEM_STEP_MOVES)
+		copy_and_end(self);
+	/* While the lock was free another CPU may have ended it, or given it up. */
+	if (machine.state == SCRIM_REMAPPING && (step == MEM_STEP_DONE || (machine.homecoming.whole && is_identity())))
+		finish_home(self);
+	return refusal(step);
+}
+
+static enum mem_step home_together(struct cpu *self)
+{
+	enum mem_step step;
+
+	port_run_on(self);
+	port_others_are_here(true);
+	do {
+		step = mem_remap_begin(&machine.mem, self->batch, SCRIM_BATCH_MAX);
+		if (step != MEM_STEP_MOVES)
+			continue;
+		/* Nobody is in the OS: no flush before the copy. Everybody flushes on leaving. */
+		meet_copy(self->batch);
+		mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
+	} while (step == MEM_STEP_MOVES || step == MEM_STEP_AGAIN);
+	port_ops.flush(&machine.xlat);
+	port_others_are_here(false);
+	return step;
+}
+
+err_t moving_paused(struct cpu *self)
+{
+	wait_for_batches(self);
+	if (machine.state != SCRIM_REMAPPING)
+		return SCRIM_OK; /* another CPU has ended it meanwhile */
+	if (!meet_begin(self))
+		return SCRIM_ECPU;
+	enum mem_step step = home_together(self);
+	meet_end();
+	if (step == MEM_STEP_DONE)
+		finish_home(self);
+	return refusal(step);
+}
+
+uint64_t moving_pause_us(void)
+{
+	/* A CPU copies its share of each page and waits for the others; plan and end are about another copy's time. */
+	uint64_t copy = port_copy_tsc(), hz = delay_tsc_hz();
+	uint64_t ticks = machine.mem.displaced * (copy / (machine.arrived ? machine.arrived : 1) + copy);
+
+	return hz >= 1000000 ? ticks / (hz / 1000000) : 0;
+}
+
+/* --- away --- */
+
+err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame)
+{
+	port_run_on(self);
+	return mem_displace(&machine.mem, page, frame, &machine.last.moved);
+}
+
+err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
+{
+	enum mem_step step = mem_scatter_begin(&machine.mem, &machine.scatter, self->batch, pages);
+
+	*left = step == MEM_STEP_DONE ? 0 : machine.scatter.pages - machine.scatter.at + 1;
+	if (step == MEM_STEP_MOVES)
+		copy_and_end(self);
+	return refusal(step);
+}
+
+void moving_share(struct cpu *self, uint32_t pages, uint64_t *left)
+{
+	port_run_on(self);
+	enum mem_step step = mem_share_step(&machine.mem, &machine.share, pages);
+	*left = step == MEM_STEP_DONE ? 0 : machine.share.last.n - machine.share.next.n;
+}
+
+err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse)
+{
+	wait_for_batches(self);
+	return mem_use_reverse(&machine.mem, (enum mem_reverse)reverse);
+}
+
+/* In one go: nobody else runs. */
+static void bring_all_home(struct cpu *self)
+{
+	enum mem_step step = MEM_STEP_AGAIN;
+
+	CHECK(mem_remap_start(&machine.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) == SCRIM_OK);
+	port_run_on(self);
+	while (step == MEM_STEP_AGAIN || step == MEM_STEP_MOVES) {
+		step = mem_remap_begin(&machine.mem, self->batch, SCRIM_BATCH_MAX);
+		if (step != MEM_STEP_MOVES)
+			continue;
+		port_ops.flush(&machine.xlat);
+		mem_batch_copy(&machine.mem, self->batch);
+		mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
+	}
+	mem_remap_stop(&machine.mem);
+}
+
+void moving_end_lending(struct cpu *self)
+{
+	struct mem *mem = &machine.mem;
+
+	if (!mem->lent_frames)
+		return;
+	wait_for_batches(self);
+	if (machine.state == SCRIM_REMAPPING) {
+		moving_stop_home();
+		CHECK(memvirt_event(MEMVIRT_ABORT) == SCRIM_OK);
+	}
+	bring_all_home(self);
+	while (mem->lent_frames)
+		for (uint32_t i = 0; i < mem->lent.count; i++)
+			if (mem->lent.entry[i].type == RANGE_RAM) {
+				CHECK(mem_unlend(mem, mem->lent.entry[i].start, mem->lent.entry[i].end) == SCRIM_OK);
+				break;
+			}
+}
+
+/* --- a CPU meets the map --- */
+
+enum fault { FAULT_AGAIN, FAULT_WAIT, FAULT_NOWHERE };
+
+static enum fault settle_fault(struct cpu *self, gfn_t page, bool is_write)
+{
+	enum mem_access access;
+	mfn_t frame;
+
+	/* Absent: the page's own batch, or a large entry that a batch has taken apart. */
+	if (!machine.xlat.ops->get(&machine.xlat, page, &frame, &access))
+		return machine.mem.in_flight ? FAULT_WAIT : FAULT_NOWHERE;
+	if (!is_write || access == MEM_ACCESS_ALL)
+		return FAULT_AGAIN;
+	port_run_on(self);
+	switch (mem_unshare_on_write(&machine.mem, page, &machine.count.unshared)) {
+	case MEM_STEP_DONE:
+		return FAULT_AGAIN;
+	case MEM_STEP_NO_TABLE:
+		/* Writes must go on. The search keeps no books and needs no memory for them; where batches are in flight, later. */
+		if (!machine.mem.in_flight)
+			CHECK(mem_use_reverse(&machine.mem, MEM_REVERSE_SEARCH) == SCRIM_OK);
+		return FAULT_WAIT;
+	default:
+		return FAULT_WAIT;
+	}
+}
+
+bool moving_fault(struct cpu *self, gfn_t page, bool is_write)
+{
+	for (;;) {
+		machine_lock(self);
+		enum fault fault = settle_fault(self, page, is_write);
+		machine_unlock();
+		if (fault != FAULT_WAIT)
+			return fault == FAULT_AGAIN;
+		kick_serve(self);
+		cpu_pause();
+	}
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns which CPU the engine runs on. Scrim's own tables map all of the machine's RAM one to one, so a frame's address is its pointer. */
+#include "virt/port.h"
+
+#include "base/hash.h"
+#include "base/str.h"
+#include "virt/kick.h"
+#include "virt/own.h"
+#include "virt/vendor.h"
+
+#define COPIES_TIMED 16u
+
+static struct {
+	struct cpu *cpu;
+	bool others_are_here;
+} engine;
+
+void port_run_on(struct cpu *self)
+{
+	engine.cpu = self;
+}
+
+void port_others_are_here(bool here)
+{
+	engine.others_are_here = here;
+}
+
+static void *table_alloc(void *context)
+{
+	(void)context;
+	return own_table_alloc();
+}
+
+static void table_free(void *context, void *page)
+{
+	(void)context;
+	own_table_free(page);
+}
+
+static bool map_prepare(void *context, gfn_t page)
+{
+	struct xlat *xlat = context;
+	return xlat->ops->prepare(xlat, page);
+}
+
+static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access access)
+{
+	struct xlat *xlat = context;
+	xlat->ops->set(xlat, page, frame, access);
+}
+
+static void map_release(void *context, gfn_t page)
+{
+	struct xlat *xlat = context;
+	xlat->ops->release(xlat, page);
+}
+
+static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
+{
+	const struct xlat *xlat = context;
+	return xlat->ops->get(xlat, page, frame, access);
+}
+
+static void flush(void *context)
+{
+	(void)context;
+	machine.vendor->flush(engine.cpu);
+	if (!engine.others_are_here)
+		kick_others(engine.cpu, KICK_FLUSH);
+}
+
+static uint8_t *bytes_of(mfn_t frame)
+{
+	return (uint8_t *)(uintptr_t)mfn_address(frame);
+}
+
+static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+{
+	(void)context;
+	memcpy(bytes_of(to) + offset, bytes_of(from) + offset, bytes);
+}
+
+static uint64_t hash(void *context, mfn_t frame)
+{
+	(void)context;
+	return hash_bytes(bytes_of(frame), PAGE_SIZE);
+}
+
+static bool equal(void *context, mfn_t a, mfn_t b)
+{
+	(void)context;
+	return memcmp(bytes_of(a), bytes_of(b), PAGE_SIZE) == 0;
+}
+
+const struct mem_port_ops port_ops = {
+	.table_alloc = table_alloc,
+	.table_free = table_free,
+	.map_prepare = map_prepare,
+	.map_set = map_set,
+	.map_release = map_release,
+	.flush = flush,
+	.copy = copy,
+	.map_get = map_get,
+	.hash = hash,
+	.equal = equal,
+};
+
+static uint64_t machine_of(void *context, const void *page)
+{
+	(void)context;
+	return (uint64_t)(uintptr_t)page;
+}
+
+static void *page_of(void *context, uint64_t address)
+{
+	(void)context;
+	return (void *)(uintptr_t)address;
+}
+
+const struct xlat_port port_tables = {
+	.table_alloc = table_alloc, .table_free = table_free, .machine_of = machine_of, .page_of = page_of
+};
+
+uint64_t port_copy_tsc(void)
+{
+	/* Scrim's own image, copied to a table page: both are there at any time. */
+	uint8_t *page = own_table_alloc();
+	uint64_t start = rdtsc();
+
+	if (!page)
+		return 0;
+	for (uint32_t i = 0; i < COPIES_TIMED; i++)
+		memcpy(page, (const void *)(uintptr_t)(machine.memory.own_start + (uint64_t)i % 8 * PAGE_SIZE), PAGE_SIZE);
+	uint64_t ticks = (rdtsc() - start) / COPIES_TIMED;
+	own_table_free(page);
+	return ticks;
+}
