@@ -100,8 +100,8 @@ enum scrim_op {
 	 */
 	SCRIM_OP_ABORT,
 	/*
-	 * DEVIRTUALIZE(start | enum scrim_remap, end): VIRTUALIZED -> REMAPPING where pages are displaced or shared, -> CEASING where
-	 * none is. end = 0: all that is managed. Else the managed portion [start, end) alone, page-aligned: after the
+	 * DEVIRTUALIZE(start | enum scrim_remap, end): VIRTUALIZED -> REMAPPING; straight to CEASING where all is asked for and nothing is
+	 * displaced or shared. end = 0: all that is managed. Else the managed portion [start, end) alone, page-aligned: after the
 	 * last step its pages are locked to Identity, and the state is VIRTUALIZED again while another portion is managed.
 	 * In REMAPPING and CEASING it does nothing: what was begun goes on as it was begun. SCRIM_ESTATE elsewhere. SCRIM_EALIGN,
 	 * SCRIM_EINVAL: no such remap, or [start, end) is not all managed. SCRIM_ENOFRAME: not one free frame to begin with;

@@ -61,7 +61,9 @@ static const struct {
 	  "no memory is left for the map; boot with map=boot, which builds it at boot, or with a larger reserve=" },
 	{ SCRIM_OP_VIRTUALIZE, SCRIM_ECPU, "a CPU is on its way into the OS; run scrimctl virtualize again" },
 	{ SCRIM_OP_DEVIRTUALIZE, SCRIM_EINVAL,
-	  "the range is not all managed any more, another scrimctl seems to be at work; look at scrimctl status" },
+	  "the range is not all managed any more, or Scrim cannot keep so many portions apart; look at scrimctl "
+	  "status, "
+	  "and name a larger range" },
 	{ SCRIM_OP_DEVIRTUALIZE, SCRIM_EALIGN, "the range does not start and end with a page; give multiples of 4096" },
 	{ SCRIM_OP_DEVIRTUALIZE, SCRIM_ENOFRAME,
 	  "not one frame is free to bring pages home by, nothing has changed; lend memory with scrimctl lend, or boot "
@@ -103,8 +105,8 @@ static const struct {
 	{ SCRIM_OP_UNLEND, SCRIM_ENOFRAME,
 	  "its frames are needed to bring all pages home; run scrimctl devirtualize first, then this again" },
 	{ SCRIM_OP_UNLEND, SCRIM_EINVAL,
-	  "it is not lent any more, another scrimctl seems to be at work; look at "
-	  "scrimctl status" },
+	  "it is not lent any more, or Scrim cannot keep so many lent ranges apart; give all back with scrimctl lend "
+	  "0" },
 };
 
 static const char *find_text(enum scrim_op op, uint32_t status)

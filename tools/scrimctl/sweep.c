@@ -58,6 +58,23 @@ static bool span_managed(const struct session *session, struct sweep *sweep)
 	return true;
 }
 
+/* One without any RAM would be a sweep over nothing, which Scrim does not begin. */
+static bool check_range(const struct session *session, struct sweep *sweep, const struct range *range)
+{
+	struct range_list ram = { 0 };
+	bool known = ranges_request(session, SCRIM_RANGE_RAM, &ram);
+	bool good = known && ranges_overlap(&ram, range);
+
+	ranges_free(&ram);
+	if (known && !good)
+		complain(session,
+			 "%s refused, no RAM of the OS's is in 0x%" PRIx64 "-0x%" PRIx64
+			 "; scrimctl status lists the RAM",
+			 sweep->verb, range->start, range->end);
+	sweep->range = *range;
+	return good;
+}
+
 static bool ask(const struct session *session, const struct sweep *sweep, enum scrim_op op, uint64_t argument0,
 		uint64_t argument1)
 {
@@ -115,9 +132,7 @@ enum exit_code sweep_run(const struct session *session, struct sweep *sweep, con
 {
 	if (!check_state(session, sweep))
 		return EXIT_REFUSED;
-	if (ranges->count != 0)
-		sweep->range = ranges->items[0];
-	else if (!span_managed(session, sweep))
+	if (ranges->count != 0 ? !check_range(session, sweep, &ranges->items[0]) : !span_managed(session, sweep))
 		return EXIT_REFUSED;
 	if (!ask(session, sweep, SCRIM_OP_AIM, sweep->range.start, sweep->range.end) ||
 	    !ask(session, sweep, sweep->begin, sweep->argument0, sweep->argument1))

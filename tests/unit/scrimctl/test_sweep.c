@@ -78,6 +78,7 @@ static void test_sweep_refused(void **state)
 	start();
 	assert_refused("scatter --range 0x20000001-0x20080000", "multiples of 4096");
 	assert_refused("share --range 0x20000000-0x20080001", "multiples of 4096");
+	assert_refused("scatter --range 0xa0000-0xb0000", "no RAM of the OS's is in 0xa0000-0xb0000");
 	for (size_t i = 0; i < COUNT(ops); i++) {
 		refuse(ops[i], SCRIM_EINVAL, 0);
 		assert_int_equal(run("scatter"), EXIT_REFUSED);
