@@ -97,10 +97,13 @@ void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, b
 /* The map's leaf, the reverse's, then tables for the back-end, which alone cannot be taken back. */
 bool batch_prepare(struct mem *mem, gfn_t page, mfn_t to)
 {
+	bool is_new = !mem->root[p2m_chunk(page)].leaf;
+
 	if (p2m_add_leaf(mem, p2m_chunk(page)) && mem->reverse->prepare(mem, page, to) &&
 	    mem->config.port->map_prepare(mem->config.port_context, page))
 		return true;
-	if (unlink_leaf(mem, p2m_chunk(page))) /* only where it came for this page: else one of its pages needs it */
+	/* Only where it came for this page: else another was prepared too, for which the back-end may have split a chunk. */
+	if (is_new && unlink_leaf(mem, p2m_chunk(page)))
 		batch_flush(mem);
 	mem->reverse->tidy(mem, p2m_chunk(page));
 	mem->reverse->tidy(mem, to.n >> P2M_CHUNK_SHIFT);

@@ -65,6 +65,7 @@ struct mem_question {
 	gfn_t stranger[SCRIM_BATCH_MAX];    /* one of them */
 };
 
+#define MEM_PAGES_MAX    ((1ull << 30) - 1) /* 4 TiB: pages from there on stay at home; the back map could not name them */
 #define MEM_HINTS        64u
 #define MEM_CACHE_SLOTS  128u /* a power of two */
 #define MEM_UNLINKED_MAX (2u * SCRIM_BATCH_MAX) /* a move ends with the chunks of its page and of the frame that it left */
@@ -150,7 +151,7 @@ mfn_t mem_translate(const struct mem *mem, gfn_t page, enum mem_access *access);
 /* True when `page` belongs to RAM that the OS sees. */
 bool mem_is_ram(const struct mem *mem, gfn_t page);
 
-/* True when `page` may be displaced: managed RAM, not lent, that no device writes past the map. */
+/* True when `page` may be displaced: managed RAM below MEM_PAGES_MAX, not lent, that no device writes past the map. */
 bool mem_may_displace(const struct mem *mem, gfn_t page);
 
 /* --- batches: begin under the lock (mem_remap_begin, mem_scatter_begin), flush, copy, end under the lock --- */
@@ -167,7 +168,7 @@ void mem_batch_copy_slice(const struct mem *mem, const struct mem_batch *batch, 
  */
 void mem_batch_end(struct mem *mem, struct mem_batch *batch, struct mem_moved *moved);
 
-/* Instead of copy and end: everything as before begin. */
+/* Instead of copy and end, behind the flush all the same: everything as before begin. */
 void mem_batch_abort(struct mem *mem, struct mem_batch *batch);
 
 /* --- homecoming --- */

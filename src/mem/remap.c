@@ -197,8 +197,7 @@ static void clear_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit
 
 		if (is_round(mem, mem->remap.cleared))
 			mem->remap.clearing = false;
-		if (!is_in_the_way(mem, page, entry) || !concerns(mem, page, entry) ||
-		    frames_is_free(mem, gfn_home(page)))
+		if (!is_in_the_way(mem, page, entry) || frames_is_free(mem, gfn_home(page)))
 			continue;
 		if (move_away(mem, batch, page, true) != MEM_STEP_MOVES)
 			mem->remap.clearing = false;
@@ -247,7 +246,7 @@ static enum mem_step plan_stuck(struct mem *mem, struct mem_batch *batch, uint32
 
 	if (mem->displaced == 0)
 		return mem->in_flight > 0 ? MEM_STEP_WAIT : MEM_STEP_DONE;
-	if (mem->hint_count == 0 && is_round(mem, mem->remap.quiet)) {
+	if (is_round(mem, mem->remap.quiet)) {
 		if (mem->remap.mode == MEM_REMAP_INDIRECT) {
 			mem->remap.clearing = true;
 			mem->remap.cleared = 0;
