@@ -142,6 +142,7 @@ void moving_stop_home(void)
 
 err_t moving_step(struct cpu *self, uint32_t pages)
 {
+	port_run_on(self); /* a plan that finds no memory flushes what it has taken apart */
 	enum mem_step step = mem_remap_begin(&machine.mem, self->batch, pages);
 
 	if (step == MEM_STEP_MOVES)
@@ -204,6 +205,7 @@ err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame)
 
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
 {
+	port_run_on(self); /* as above */
 	enum mem_step step = mem_scatter_begin(&machine.mem, &machine.scatter, self->batch, pages);
 
 	*left = step == MEM_STEP_DONE ? 0 : machine.scatter.pages - machine.scatter.at + 1;
