@@ -151,6 +151,8 @@ static uint64_t fuzz_edge(struct fuzz *fuzz)
 					  SCRIM_BATCH_MAX - 1,
 					  SCRIM_BATCH_MAX,
 					  SCRIM_BATCH_MAX + 1,
+					  SCRIM_FRACTION_ALL,
+					  SCRIM_FRACTION_ALL + 1,
 					  0xfff,
 					  0x1000,
 					  0xfee00000,
@@ -179,7 +181,7 @@ static uint64_t fuzz_edge(struct fuzz *fuzz)
 	case 5:
 		return fuzz->sample[pick % FUZZ_SAMPLES] + (pick % 16 == 0 ? pick >> 20 : 0);
 	case 6:
-		return pick % 32;
+		return pick % 40;
 	default:
 		return edges[pick % (sizeof(edges) / sizeof(edges[0]))];
 	}

@@ -29,6 +29,7 @@ enum mock_bug {
 	BUG_MAGIC,          /* the magic is not looked at */
 	BUG_UPPER_ARGUMENT, /* upper halves of arguments are not ignored */
 	BUG_INDEX,          /* INFO has one more than there are */
+	BUG_RANGE,          /* a range that ends before it starts is managed, and pages of it are displaced */
 	BUG_COUNT
 };
 
@@ -100,10 +101,16 @@ static struct mock_reply mock_address(uint64_t address)
 	return (struct mock_reply){ .result0 = address };
 }
 
-static struct mock_reply mock_state_op(uint32_t op, uint64_t argument0)
+static struct mock_reply mock_state_op(uint32_t op, uint64_t argument0, uint64_t argument1)
 {
 	struct mock_reply reply = mock_address(argument0);
+	bool good = op == SCRIM_OP_VIRTUALIZE ? argument0 <= 1 : argument0 % GUEST_PAGE_SIZE < SCRIM_REMAP_COUNT;
 
+	if ((op == SCRIM_OP_VIRTUALIZE || op == SCRIM_OP_DEVIRTUALIZE) && !good)
+		return (struct mock_reply){ .status = SCRIM_EINVAL };
+	/* Nothing is managed here, so that no portion can come home. */
+	if (op == SCRIM_OP_DEVIRTUALIZE && mock.state == SCRIM_VIRTUALIZED && argument1 != 0)
+		return (struct mock_reply){ .status = argument1 % GUEST_PAGE_SIZE != 0 ? SCRIM_EALIGN : SCRIM_EINVAL };
 	if (op == SCRIM_OP_MOVE && mock.state == SCRIM_VIRTUALIZED) {
 		if (reply.status == SCRIM_OK || mock_has(BUG_MOVE))
 			mock.displaced++;
@@ -116,6 +123,27 @@ static struct mock_reply mock_state_op(uint32_t op, uint64_t argument0)
 	}
 	/* Valid steps are never sent. */
 	if (op == SCRIM_OP_STEP && mock.state == SCRIM_REMAPPING)
+		return (struct mock_reply){ .status = SCRIM_EINVAL };
+	return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
+}
+
+/* Operations on ranges are sent with something wrong, all others of these in states where they are refused, or with a number too large. */
+static struct mock_reply mock_ranged(uint32_t op, uint64_t argument0, uint64_t argument1)
+{
+	bool ranged = op == SCRIM_OP_MANAGE || op == SCRIM_OP_AIM || op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND;
+
+	if (ranged && argument1 <= argument0 && mock_has(BUG_RANGE))
+		mock.displaced++;
+	if (ranged && ((argument0 | argument1) % GUEST_PAGE_SIZE) != 0)
+		return (struct mock_reply){ .status = SCRIM_EALIGN };
+	if (ranged && argument1 <= argument0)
+		return (struct mock_reply){ .status = SCRIM_EINVAL };
+	if (op == SCRIM_OP_AIM || (op == SCRIM_OP_MANAGE && mock.state != SCRIM_COMMENCING && mock.state != SCRIM_VIRTUALIZED) ||
+	    ((op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND) && mock.state > SCRIM_NATIVE && mock.state != SCRIM_VIRTUALIZED))
+		return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
+	if (ranged)
+		return (struct mock_reply){ .status = op == SCRIM_OP_UNLEND ? SCRIM_EINVAL : SCRIM_ENOTRAM };
+	if (mock.state == SCRIM_VIRTUALIZED && op != SCRIM_OP_PAUSED)
 		return (struct mock_reply){ .status = SCRIM_EINVAL };
 	return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
 }
@@ -150,11 +178,13 @@ static struct mock_reply mock_reply_to(uint32_t eax, uint64_t argument0, uint64_
 	case SCRIM_OP_DEVIRTUALIZE:
 	case SCRIM_OP_STEP:
 	case SCRIM_OP_MOVE:
-		return mock_state_op(eax & 0xffffu, argument0);
+		return mock_state_op(eax & 0xffffu, argument0, argument1);
 	case SCRIM_OP_TRANSLATE:
 		return mock_address(argument0);
 	default:
-		return (struct mock_reply){ .status = SCRIM_EBADREQ };
+		if ((eax & 0xffffu) >= SCRIM_OP_COUNT)
+			return (struct mock_reply){ .status = SCRIM_EBADREQ };
+		return mock_ranged(eax & 0xffffu, argument0, argument1);
 	}
 }
 

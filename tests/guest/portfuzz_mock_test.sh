@@ -26,5 +26,6 @@ for bug in 1 2 3 4 5 6 7 8 10 11 12 13 14 15; do
 	expect 1 SCRIM_MOCK_BUG=$bug
 done
 expect 1 SCRIM_MOCK_BUG=9 SCRIM_MOCK_STATE=3
+expect 1 SCRIM_MOCK_BUG=16 SCRIM_MOCK_STATE=3
 echo "portfuzz_mock: $passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -13,7 +13,8 @@ enum ram_answer { RAM_NO, RAM_PARTLY, RAM_WHOLE };
 
 bool model_info_counts(unsigned info)
 {
-	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES;
+	/* The estimate of a pause is measured when it is asked for. */
+	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US;
 }
 
 static uint32_t model_state(const struct fuzz *fuzz)
@@ -88,6 +89,108 @@ static uint32_t model_index(bool valid)
 	return valid ? FUZZ_STATUS(SCRIM_OK) : FUZZ_STATUS(SCRIM_EINVAL);
 }
 
+/* --- operations on ranges --- */
+
+/* Some of the page at this address lies in a range of this kind: then a range that begins or ends there may be a valid one. */
+static bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t address)
+{
+	uint64_t page = address & ~PAGE_MASK, last = page + PAGE_MASK;
+
+	for (unsigned i = 0; i < fuzz->now.range_count[kind]; i++)
+		if (fuzz->now.ranges[kind][i].start <= last && page < fuzz->now.ranges[kind][i].end)
+			return true;
+	return false;
+}
+
+/* What may be said against [start, end) of this kind; 0 where it may be a valid one. Of several faults any may be told. */
+static uint32_t model_range_faults(const struct fuzz *fuzz, unsigned kind, uint64_t start, uint64_t end)
+{
+	uint32_t faults = 0;
+
+	if (((start | end) & PAGE_MASK) != 0)
+		faults |= FUZZ_STATUS(SCRIM_EALIGN);
+	if (start >= end)
+		faults |= FUZZ_STATUS(SCRIM_EINVAL);
+	if (!model_touches(fuzz, kind, start) || !model_touches(fuzz, kind, end - 1))
+		faults |= FUZZ_STATUS(SCRIM_EINVAL) | FUZZ_STATUS(SCRIM_ENOTRAM);
+	return faults;
+}
+
+static uint32_t model_devirtualize(const struct fuzz *fuzz, uint64_t argument0, uint64_t end)
+{
+	uint32_t faults = (argument0 & PAGE_MASK) >= SCRIM_REMAP_COUNT ? FUZZ_STATUS(SCRIM_EINVAL) : 0;
+
+	if (end != 0)
+		faults |= model_range_faults(fuzz, SCRIM_RANGE_MANAGED, argument0 & ~PAGE_MASK, end) &
+			  ~FUZZ_STATUS(SCRIM_ENOTRAM);
+	if (model_state(fuzz) == SCRIM_VIRTUALIZED)
+		return faults;
+	/* In REMAPPING and CEASING it goes on: that would count as a part of the operation. */
+	return model_state(fuzz) > SCRIM_VIRTUALIZED ? 0 : faults | FUZZ_STATUS(SCRIM_ESTATE);
+}
+
+/* An operation that is carried out in VIRTUALIZED if its arguments are good. */
+static uint32_t model_virtualized_only(const struct fuzz *fuzz, bool valid, uint32_t faults)
+{
+	if (model_state(fuzz) == SCRIM_VIRTUALIZED)
+		return valid ? 0 : faults;
+	return FUZZ_STATUS(SCRIM_ESTATE) | faults;
+}
+
+/* MANAGE, LEND, UNLEND: `states` are those in which it is carried out. */
+static uint32_t model_ranged(const struct fuzz *fuzz, uint32_t states, unsigned kind, uint64_t start, uint64_t end)
+{
+	uint32_t faults = model_range_faults(fuzz, kind, start, end);
+
+	if ((states >> model_state(fuzz) & 1) == 0)
+		return faults | FUZZ_STATUS(SCRIM_ESTATE);
+	return faults;
+}
+
+static uint32_t model_aim(const struct fuzz *fuzz, uint64_t start, uint64_t end)
+{
+	uint32_t faults = 0;
+
+	if (((start | end) & PAGE_MASK) != 0)
+		faults |= FUZZ_STATUS(SCRIM_EALIGN);
+	if (start >= end)
+		faults |= FUZZ_STATUS(SCRIM_EINVAL);
+	return model_virtualized_only(fuzz, faults == 0, faults);
+}
+
+static uint32_t model_allowed_to_move(const struct fuzz *fuzz, uint32_t op, uint64_t argument0, uint64_t argument1)
+{
+	const uint32_t managing = 1u << SCRIM_COMMENCING | 1u << SCRIM_VIRTUALIZED;
+	const uint32_t lending = 1u << SCRIM_GUARDED | 1u << SCRIM_NATIVE | 1u << SCRIM_VIRTUALIZED;
+	uint32_t invalid = FUZZ_STATUS(SCRIM_EINVAL);
+	bool batch = argument0 >= 1 && argument0 <= SCRIM_BATCH_MAX;
+
+	switch (op) {
+	case SCRIM_OP_PAUSED:
+		return model_unless(model_state(fuzz) == SCRIM_REMAPPING, FUZZ_STATUS(SCRIM_ESTATE) | invalid);
+	case SCRIM_OP_REVERSE:
+		return model_virtualized_only(fuzz, argument0 < SCRIM_REVERSE_COUNT, invalid);
+	case SCRIM_OP_MANAGE:
+		return model_ranged(fuzz, managing, SCRIM_RANGE_RAM, argument0, argument1);
+	case SCRIM_OP_AIM:
+		return model_aim(fuzz, argument0, argument1);
+	case SCRIM_OP_SCATTER:
+		return model_virtualized_only(fuzz, argument1 >= 1 && argument1 <= SCRIM_FRACTION_ALL, invalid);
+	case SCRIM_OP_SCATTER_STEP:
+		return model_virtualized_only(fuzz, batch && argument0 > 1, invalid);
+	case SCRIM_OP_SHARE:
+		return model_virtualized_only(fuzz, true, invalid);
+	case SCRIM_OP_SHARE_STEP:
+		return model_virtualized_only(fuzz, batch, invalid);
+	case SCRIM_OP_LEND:
+		return model_ranged(fuzz, lending, SCRIM_RANGE_RAM, argument0, argument1);
+	case SCRIM_OP_UNLEND:
+		return model_ranged(fuzz, lending, SCRIM_RANGE_LENT, argument0, argument1);
+	default:
+		return FUZZ_STATUS(SCRIM_EBADREQ);
+	}
+}
+
 uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0, uint64_t argument1)
 {
 	uint32_t state = model_state(fuzz), no_state = FUZZ_STATUS(SCRIM_ESTATE);
@@ -109,13 +212,13 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 		return model_index(argument1 < SCRIM_RANGE_COUNT &&
 				   argument0 < fuzz->now.range_count[argument1 % SCRIM_RANGE_COUNT]);
 	case SCRIM_OP_VIRTUALIZE:
-		return model_unless(state <= SCRIM_COMMENCING, no_state);
+		return argument0 > 1 ? no_state | ANY_ARGUMENT : model_unless(state <= SCRIM_COMMENCING, no_state);
 	case SCRIM_OP_VISIT:
 		return model_unless(state == SCRIM_COMMENCING || state == SCRIM_CEASING, FUZZ_STATUS(SCRIM_OK));
 	case SCRIM_OP_ABORT:
 		return model_unless(state == SCRIM_COMMENCING || state >= SCRIM_REMAPPING, no_state);
 	case SCRIM_OP_DEVIRTUALIZE:
-		return model_unless(state >= SCRIM_VIRTUALIZED, no_state);
+		return model_devirtualize(fuzz, argument0, argument1);
 	case SCRIM_OP_STEP:
 		return model_step(fuzz, argument0) | unused1;
 	case SCRIM_OP_MOVE:
@@ -125,7 +228,7 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 	case SCRIM_OP_TRANSLATE:
 		return model_translate(fuzz, argument0) | unused1;
 	default:
-		return FUZZ_STATUS(SCRIM_EBADREQ);
+		return model_allowed_to_move(fuzz, eax & 0xffffu, argument0, argument1);
 	}
 }
 

@@ -156,8 +156,8 @@ def remap_machine(t, how, mib, combinations, writes=0):
 
 
 SMALL = {"cpus": 2, "memory": "512M", "options": "dma-free=all reserve=32M"}
-LARGE = {"cpus": 2, "memory": "768M", "options": "dma-free=all reserve=48M"}
-LARGE_SOAK = {"cpus": 4, "memory": "1G", "options": "dma-free=all reserve=64M"}
+LARGE = {"cpus": 2, "memory": "1G", "options": "dma-free=all reserve=64M"}
+LARGE_SOAK = {**LARGE, "cpus": 4}
 
 
 def group(remap, extent):

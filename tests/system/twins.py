@@ -6,13 +6,16 @@ import re
 
 from registry import check, check_equal
 
-HUGE = 2 << 20
-SPARE = 8  # huge pages more than wanted: where the kernel finds them is not always one range
+POOL = 1.5  # so much more huge pages than wanted: where the kernel finds them is not one range
+
+
+def pool(mib):
+    return int(mib * POOL) // 2 * 2
 
 
 def arguments(mib):
     """What the kernel must be told so that `mib` MiB in one range are to be had."""
-    return f"hugepages={mib // 2 + SPARE}"
+    return f"hugepages={pool(mib) // 2}"
 
 
 class Twins:
@@ -21,14 +24,11 @@ class Twins:
     def __init__(self, machine, mib, of_a_kind=4, writes=0):
         self._machine = machine
         self.of_a_kind = of_a_kind
-        total = mib + SPARE * 2
-        self._job = machine.spawn(f"exec twins --mib {total} --of-a-kind {of_a_kind} --writes {writes}")
+        self._job = machine.spawn(f"exec twins --mib {mib} --pool {pool(mib)} --of-a-kind {of_a_kind} --writes {writes}")
         said = machine.must("while [ ! -e /tmp/job.*.rc ] && ! grep -qs ready /tmp/job.*.out; do sleep 0.1; done; cat /tmp/job.*.out")
-        ranges = [(int(a, 16), int(b, 16)) for a, b in re.findall(r"^(0x\w+)-(0x\w+)$", said, re.MULTILINE)]
-        check(ranges, "twins did not start:", said)
-        self.start, end = max(ranges, key=lambda part: part[1] - part[0])
-        self.end = self.start + (mib << 20)
-        check(self.end <= end, f"no {mib} MiB in one range: {said}")
+        match = re.search(r"^0x(\w+)-0x(\w+)$", said, re.MULTILINE)
+        check(match and "ready" in said, "twins did not start:", said)
+        self.start, self.end = (int(word, 16) for word in match.groups())
 
     @property
     def words(self):
