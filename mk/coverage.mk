@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Coverage of src/mem by the engine's unit tests, from gcov's own summaries. Without sanitizers: they add branches.
 COVERAGE_DIR := $(BUILD)/coverage
-COVERAGE_TESTS := test_p2m test_mem test_mem_check test_memvirt_state test_mem_random test_small_scope test_small_random
+COVERAGE_TESTS := test_p2m test_mem test_mem_check test_memvirt_state test_mem_random test_portion test_remap \
+		  test_share test_small_scope test_small_random
 # At least, of src/mem in all: per cent.
 COVERAGE_LINES := 98
 COVERAGE_BRANCHES := 95
 COVERAGE_CFLAGS := $(CSTD) -O0 -g --coverage -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1
 COVERAGE_OBJ := $(patsubst src/mem/%.c,$(COVERAGE_DIR)/%.o,$(wildcard src/mem/*.c))
-COVERAGE_FAKES := tests/unit/fake_machine.c tests/unit/fake_small.c
+COVERAGE_FAKES := $(wildcard tests/unit/fake_*.c)
 COVERAGE_HEADERS := $(wildcard src/mem/*.h src/base/*.h abi/*.h tests/unit/fake_*.h)
 
 $(COVERAGE_DIR)/%.o: src/mem/%.c $(COVERAGE_HEADERS)

@@ -64,7 +64,7 @@ void batch_open(struct mem *mem, struct mem_batch *batch)
 	mem->batches = batch;
 }
 
-static void batch_close(struct mem *mem, struct mem_batch *batch)
+static void unlist(struct mem *mem, struct mem_batch *batch)
 {
 	if (batch->next)
 		batch->next->previous = batch->previous;
@@ -73,7 +73,14 @@ static void batch_close(struct mem *mem, struct mem_batch *batch)
 	else
 		mem->batches = batch->next;
 	batch->next = batch->previous = NULL;
+}
+
+/* Moves have ended: who waits may go on, and a page may be (as a rider) where it concerns the homecoming. */
+static void batch_close(struct mem *mem, struct mem_batch *batch)
+{
+	unlist(mem, batch);
 	mem->remap.idle = 0;
+	mem->remap.open_quiet = 0;
 }
 
 void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained)
@@ -140,10 +147,7 @@ static void add_rider(struct mem *mem, struct mem_move *move)
 enum mem_step batch_seal(struct mem *mem, struct mem_batch *batch, enum mem_step empty)
 {
 	if (batch->count == 0) {
-		uint64_t idle = mem->remap.idle;
-
-		batch_close(mem, batch);
-		mem->remap.idle = idle;
+		unlist(mem, batch);
 		return empty;
 	}
 	reverse_ask(mem, false);
