@@ -412,8 +412,6 @@ static void test_no_frame_kept(void **unused)
 			bench.mem.hint[bench.mem.hint_count++] = gfn(2); /* its home is not free */
 			assert_int_equal(mem_check(&bench.mem, &view, &where), SCRIM_V3_FRAME_STATE);
 			assert_int_equal(where, 2 * PAGE_SIZE);
-			bench.mem.reverse->drop(&bench.mem);
-			free(bench.mem.root[0].leaf);
 		}
 }
 
