@@ -206,7 +206,7 @@ def move_under_writes(t):
 
 def fingerprint(status):
     """All of the status that a refused request must not change: exits are counted, of course."""
-    kept = {key: value for key, value in status.items() if key not in ("exits", "cpus")}
+    kept = {key: value for key, value in status.items() if key not in ("exits", "cpus", "pause_us")}
     return kept, [cpu["mode"] for cpu in status["cpus"]]
 
 
