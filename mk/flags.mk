@@ -15,3 +15,6 @@ Q :=
 else
 Q := @
 endif
+
+# Of src/virt, what needs no CPU of its own: the host's tests and the fuzzer have it on a simulated machine.
+VIRT_TESTED := request.c request_map.c request_info.c memvirt.c moving.c port.c meet.c kick.c guard.c

@@ -22,5 +22,17 @@ $(BUILD)/unit/test_%: $(BUILD)/unit/obj/tests/unit/test_%.o $(BUILD)/unit/libpur
 # An independent decoder.
 $(BUILD)/unit/test_svm_decode: UNIT_LIBS := -lZydis
 
-unit-build: $(UNIT_TESTS)
+# src/virt on a simulated machine: headers of src/hw that are instructions are replaced by those in the test's directory.
+VIRT_TEST := tests/unit/virt_requests
+VIRT_TEST_SRC := $(addprefix src/virt/,$(VIRT_TESTED)) $(wildcard $(VIRT_TEST)/*.c)
+VIRT_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/virt/%.o,$(VIRT_TEST_SRC))
+
+$(BUILD)/unit/virt/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I$(VIRT_TEST) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/unit/test_virt_requests: $(VIRT_TEST_OBJ) $(BUILD)/unit/libpure.a
+	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+
+unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

@@ -168,6 +168,12 @@ static uint64_t share_slots_bytes(uint64_t ram_end)
 	return slots * sizeof(uint64_t);
 }
 
+/* Back-end: a word for each 2 MiB below the end of RAM. */
+static uint64_t near_bytes(uint64_t ram_end)
+{
+	return align_up(ram_end, MIB(2)) / MIB(2) * sizeof(uint64_t);
+}
+
 static void measure_demand(void)
 {
 	uint64_t cpus = boot.acpi.cpu_count;
@@ -181,6 +187,7 @@ static void measure_demand(void)
 				   cpus * (startup_cpu_bytes() + SVM_CPU_BYTES) + SVM_SHARED_BYTES;
 	boot.demand.fixed_bytes +=
 		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
+		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
 		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE);
 	boot.demand.fixed_tables = identity_tables();
 	boot.demand.reserve_bytes = boot.options.reserve_bytes;
@@ -315,6 +322,8 @@ static void make_memory(void)
 	machine.share_slot_count = share_slots_bytes(boot.ram_end) / sizeof(uint64_t);
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		machine.cpu[i].batch = own_alloc(sizeof(struct mem_batch));
+	machine.xlat.near = own_alloc(near_bytes(boot.ram_end));
+	machine.xlat.near_count = near_bytes(boot.ram_end) / sizeof(*machine.xlat.near);
 	machine.xlat.address_bits = boot.address_bits;
 	machine.xlat.has_1g = boot.has_1g;
 	machine.xlat.boundary = boot.boundary;

@@ -64,7 +64,7 @@ void batch_open(struct mem *mem, struct mem_batch *batch)
 	mem->batches = batch;
 }
 
-static void batch_close(struct mem *mem, struct mem_batch *batch)
+static void unlist(struct mem *mem, struct mem_batch *batch)
 {
 	if (batch->next)
 		batch->next->previous = batch->previous;
@@ -73,7 +73,14 @@ static void batch_close(struct mem *mem, struct mem_batch *batch)
 	else
 		mem->batches = batch->next;
 	batch->next = batch->previous = NULL;
+}
+
+/* Moves have ended: who waits may go on, and a page may be (as a rider) where it concerns the homecoming. */
+static void batch_close(struct mem *mem, struct mem_batch *batch)
+{
+	unlist(mem, batch);
 	mem->remap.idle = 0;
+	mem->remap.open_quiet = 0;
 }
 
 void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained)
@@ -97,10 +104,13 @@ void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, b
 /* The map's leaf, the reverse's, then tables for the back-end, which alone cannot be taken back. */
 bool batch_prepare(struct mem *mem, gfn_t page, mfn_t to)
 {
+	bool is_new = !mem->root[p2m_chunk(page)].leaf;
+
 	if (p2m_add_leaf(mem, p2m_chunk(page)) && mem->reverse->prepare(mem, page, to) &&
 	    mem->config.port->map_prepare(mem->config.port_context, page))
 		return true;
-	if (unlink_leaf(mem, p2m_chunk(page))) /* only where it came for this page: else one of its pages needs it */
+	/* Only where it came for this page: else another was prepared too, for which the back-end may have split a chunk. */
+	if (is_new && unlink_leaf(mem, p2m_chunk(page)))
 		batch_flush(mem);
 	mem->reverse->tidy(mem, p2m_chunk(page));
 	mem->reverse->tidy(mem, to.n >> P2M_CHUNK_SHIFT);
@@ -137,10 +147,7 @@ static void add_rider(struct mem *mem, struct mem_move *move)
 enum mem_step batch_seal(struct mem *mem, struct mem_batch *batch, enum mem_step empty)
 {
 	if (batch->count == 0) {
-		uint64_t idle = mem->remap.idle;
-
-		batch_close(mem, batch);
-		mem->remap.idle = idle;
+		unlist(mem, batch);
 		return empty;
 	}
 	reverse_ask(mem, false);

@@ -80,8 +80,8 @@ bool mem_is_ram(const struct mem *mem, gfn_t page)
 
 bool mem_may_displace(const struct mem *mem, gfn_t page)
 {
-	return mem_is_ram(mem, page) && lies_in(mem->config.dma_free, page) && lies_in(&mem->managed, page) &&
-	       !(mem->lent_frames > 0 && lies_in(&mem->lent, page));
+	return page.n < MEM_PAGES_MAX && mem_is_ram(mem, page) && lies_in(mem->config.dma_free, page) &&
+	       lies_in(&mem->managed, page) && !(mem->lent_frames > 0 && lies_in(&mem->lent, page));
 }
 
 /* --- displace --- */
@@ -183,10 +183,8 @@ enum mem_step mem_unshare_on_write(struct mem *mem, gfn_t page, struct mem_moved
 
 	uint32_t count = sharers(mem, page, frame, &other);
 
-	if (count == 0) {
+	if (count == 0) { /* away from home: one that is left alone at home had its right back at once */
 		batch_set(mem, page, frame, MEM_ACCESS_ALL);
-		if (batch_tidy(mem, page))
-			batch_flush(mem);
 		return MEM_STEP_DONE;
 	}
 	/* A page at home stays there where one other is to move. */

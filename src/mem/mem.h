@@ -65,6 +65,7 @@ struct mem_question {
 	gfn_t stranger[SCRIM_BATCH_MAX];    /* one of them */
 };
 
+#define MEM_PAGES_MAX    ((1ull << 30) - 1) /* 4 TiB: pages from there on stay at home; the back map could not name them */
 #define MEM_HINTS        64u
 #define MEM_CACHE_SLOTS  128u /* a power of two */
 #define MEM_UNLINKED_MAX (2u * SCRIM_BATCH_MAX) /* a move ends with the chunks of its page and of the frame that it left */
@@ -78,7 +79,7 @@ struct mem_remap {
 	gfn_t cursor;          /* where the sweep for free homes goes on */
 	gfn_t open_cursor;     /* where the sweep for pages to move out of the way goes on */
 	uint64_t quiet;        /* chunks swept since a free home may have been overlooked */
-	uint64_t open_quiet;   /* chunks swept that had no page which the homecoming is about */
+	uint64_t open_quiet;   /* chunks swept, since moves ended, that had no page which the homecoming is about */
 	uint64_t cleared;      /* chunks swept in this round of clearing */
 	uint64_t idle;         /* chunks swept since something happened */
 };
@@ -150,7 +151,7 @@ mfn_t mem_translate(const struct mem *mem, gfn_t page, enum mem_access *access);
 /* True when `page` belongs to RAM that the OS sees. */
 bool mem_is_ram(const struct mem *mem, gfn_t page);
 
-/* True when `page` may be displaced: managed RAM, not lent, that no device writes past the map. */
+/* True when `page` may be displaced: managed RAM below MEM_PAGES_MAX, not lent, that no device writes past the map. */
 bool mem_may_displace(const struct mem *mem, gfn_t page);
 
 /* --- batches: begin under the lock (mem_remap_begin, mem_scatter_begin), flush, copy, end under the lock --- */
@@ -167,7 +168,7 @@ void mem_batch_copy_slice(const struct mem *mem, const struct mem_batch *batch, 
  */
 void mem_batch_end(struct mem *mem, struct mem_batch *batch, struct mem_moved *moved);
 
-/* Instead of copy and end: everything as before begin. */
+/* Instead of copy and end, behind the flush all the same: everything as before begin. */
 void mem_batch_abort(struct mem *mem, struct mem_batch *batch);
 
 /* --- homecoming --- */

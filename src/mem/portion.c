@@ -60,6 +60,17 @@ static void add_frames(struct mem *mem, uint64_t start, uint64_t end)
 	mem->lent_frames += (end - start) >> PAGE_SHIFT;
 }
 
+static bool is_lent_in_part(const struct mem *mem, uint64_t start, uint64_t end)
+{
+	for (uint32_t i = 0; i < mem->lent.count; i++) {
+		const struct range *range = &mem->lent.entry[i];
+
+		if (range->type == RANGE_RAM && range->start < end && range->end > start)
+			return true;
+	}
+	return false;
+}
+
 /* A back map with a leaf here lists the frames one by one; without a leaf they are free by being spare. */
 err_t mem_lend(struct mem *mem, uint64_t start, uint64_t end)
 {
@@ -69,12 +80,8 @@ err_t mem_lend(struct mem *mem, uint64_t start, uint64_t end)
 		return err;
 	if (!ranges_contain(mem->config.ram, start, end, RANGE_RAM))
 		return SCRIM_ENOTRAM;
-	if (!is_identity(mem, start, end) || ranges_contain(&mem->lent, start, start + PAGE_SIZE, RANGE_RAM))
+	if (!is_identity(mem, start, end) || is_lent_in_part(mem, start, end))
 		return SCRIM_EDISPLACED;
-	for (uint32_t i = 0; i < mem->lent.count; i++)
-		if (mem->lent.entry[i].type == RANGE_RAM && mem->lent.entry[i].start < end &&
-		    mem->lent.entry[i].end > start)
-			return SCRIM_EDISPLACED;
 	if (!ranges_set_type(&mem->lent, start, end, RANGE_RAM))
 		return SCRIM_EINVAL;
 	add_frames(mem, start, end);

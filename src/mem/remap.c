@@ -90,6 +90,16 @@ static void follow_hints(struct mem *mem, struct mem_batch *batch, uint32_t limi
 
 /* --- sweeps --- */
 
+/* A chunk has been left behind. */
+static void pass_chunk(struct mem *mem, const struct p2m_slot *slot, uint32_t *work, uint64_t *passed)
+{
+	uint32_t cost = slot->displaced > 0 ? CHUNK_WORK : 1;
+
+	*work = *work > cost ? *work - cost : 0;
+	++*passed;
+	mem->remap.idle++;
+}
+
 /*
  * The next displaced page from *cursor on, round the map, as far as *work goes. *passed counts the chunks left behind.
  */
@@ -105,26 +115,26 @@ static bool next_displaced(struct mem *mem, gfn_t *cursor, uint32_t *work, uint6
 			if (!p2m_is_displaced(slot->leaf->entry[i], *page))
 				continue;
 			*cursor = gfn(page->n + 1);
-			*passed += i + 1 == P2M_CHUNK_PAGES;
-			mem->remap.idle += i + 1 == P2M_CHUNK_PAGES;
+			if (i + 1 == P2M_CHUNK_PAGES)
+				pass_chunk(mem, slot, work, passed);
 			return true;
 		}
-		*work -= slot->displaced > 0 && *work > CHUNK_WORK ? CHUNK_WORK : 1;
 		*cursor = p2m_page(chunk + 1, 0);
-		++*passed;
-		mem->remap.idle++;
+		pass_chunk(mem, slot, work, passed);
 	}
 	return false;
 }
 
 static bool is_round(const struct mem *mem, uint64_t passed) { return passed > mem->chunk_count; }
 
+/* Not more than once round in one begin: what is in flight now is so until its end. */
 static void sweep_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit)
 {
+	uint64_t begin = mem->remap.idle;
 	uint32_t work = SWEEP_WORK;
 	gfn_t page;
 
-	while (batch->count < limit && !is_round(mem, mem->remap.quiet) &&
+	while (batch->count < limit && !is_round(mem, mem->remap.quiet) && !is_round(mem, mem->remap.idle - begin) &&
 	       next_displaced(mem, &mem->remap.cursor, &work, &mem->remap.quiet, &page)) {
 		uint64_t entry = p2m_entry(mem, page);
 
@@ -197,8 +207,7 @@ static void clear_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit
 
 		if (is_round(mem, mem->remap.cleared))
 			mem->remap.clearing = false;
-		if (!is_in_the_way(mem, page, entry) || !concerns(mem, page, entry) ||
-		    frames_is_free(mem, gfn_home(page)))
+		if (!is_in_the_way(mem, page, entry) || frames_is_free(mem, gfn_home(page)))
 			continue;
 		if (move_away(mem, batch, page, true) != MEM_STEP_MOVES)
 			mem->remap.clearing = false;
@@ -247,7 +256,7 @@ static enum mem_step plan_stuck(struct mem *mem, struct mem_batch *batch, uint32
 
 	if (mem->displaced == 0)
 		return mem->in_flight > 0 ? MEM_STEP_WAIT : MEM_STEP_DONE;
-	if (mem->hint_count == 0 && is_round(mem, mem->remap.quiet)) {
+	if (is_round(mem, mem->remap.quiet)) {
 		if (mem->remap.mode == MEM_REMAP_INDIRECT) {
 			mem->remap.clearing = true;
 			mem->remap.cleared = 0;

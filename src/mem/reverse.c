@@ -8,9 +8,9 @@ static const struct reverse_ops *const all[MEM_REVERSE_COUNT] = {
 	[MEM_REVERSE_BACKMAP] = &reverse_backmap,
 };
 
-/* Old books and new books stand side by side for a moment, so that the new ones may fail. */
 enum mem_reverse mem_reverse_in_use(const struct mem *mem) { return mem->reverse->id; }
 
+/* Old books and new books stand side by side for a moment, so that the new ones may fail. */
 err_t mem_use_reverse(struct mem *mem, enum mem_reverse reverse)
 {
 	if ((unsigned int)reverse >= MEM_REVERSE_COUNT)

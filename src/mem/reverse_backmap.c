@@ -11,7 +11,8 @@
  *
  *   back_slot: chunks whose leaf has free frames are listed too, so a free frame is found in one step.
  *
- * A chunk without a leaf is all nothing, and its spare frames are all free. Page numbers have 30 bits: 4 TiB of RAM.
+ * A chunk without a leaf is all nothing, and its spare frames are all free. Pages have 30 bits: MEM_PAGES_MAX. Frames
+ * are told by their place, and may be any.
  */
 #include "mem/reverse.h"
 
@@ -30,6 +31,7 @@ struct back_leaf {
 };
 
 _Static_assert(sizeof(struct back_leaf) == PAGE_SIZE, "a leaf is one page of table_alloc");
+_Static_assert(MEM_PAGES_MAX <= LIMBO - 1, "page + 1 stands below the two flags");
 
 static struct frame_slot *slot_of(const struct mem *mem, uint64_t number)
 {
@@ -245,7 +247,9 @@ static bool build_home(struct mem *mem, gfn_t page, uint64_t entry)
 
 static bool build(struct mem *mem)
 {
-	return reverse_each_displaced(mem, build_page) && reverse_each_displaced(mem, build_home);
+	if (!reverse_each_displaced(mem, build_page))
+		return false;
+	return reverse_each_displaced(mem, build_home); /* always to the end */
 }
 
 /* --- finding --- */
@@ -293,13 +297,12 @@ static err_t find_free(struct mem *mem, const struct frame_want *want, mfn_t *fr
 	return find_untouched(mem, want, frame);
 }
 
+/* Only of frames that a page shares, or did: one of their pages is not as Identity has it, so there is a leaf. */
 static void answer_frame(struct mem *mem, uint32_t place)
 {
 	struct mem_question *question = &mem->question;
-	uint32_t page = 0;
+	uint32_t page = entry_of(mem, question->frame[place].n)->frame;
 
-	if (slot_of(mem, question->frame[place].n)->leaf)
-		page = entry_of(mem, question->frame[place].n)->frame;
 	if (page & (FREE | LIMBO))
 		return;
 	for (; page && question->strangers[place] < 2; page = entry_of(mem, page - 1)->next) {

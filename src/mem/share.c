@@ -56,7 +56,7 @@ static bool find_partner(struct mem *mem, struct mem_share *share, gfn_t page, g
 			empty = slot;
 			break;
 		}
-		if (*slot >> 32 != hash >> 32 || partner->n == page.n)
+		if (*slot >> 32 != hash >> 32)
 			continue;
 		if (!is_candidate(mem, *partner) && !is_partner(share, *partner))
 			continue;

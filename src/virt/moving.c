@@ -142,6 +142,7 @@ void moving_stop_home(void)
 
 err_t moving_step(struct cpu *self, uint32_t pages)
 {
+	port_run_on(self); /* a plan that finds no memory flushes what it has taken apart */
 	enum mem_step step = mem_remap_begin(&machine.mem, self->batch, pages);
 
 	if (step == MEM_STEP_MOVES)
@@ -204,6 +205,7 @@ err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame)
 
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
 {
+	port_run_on(self); /* as above */
 	enum mem_step step = mem_scatter_begin(&machine.mem, &machine.scatter, self->batch, pages);
 
 	*left = step == MEM_STEP_DONE ? 0 : machine.scatter.pages - machine.scatter.at + 1;
@@ -225,15 +227,20 @@ err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse)
 	return mem_use_reverse(&machine.mem, (enum mem_reverse)reverse);
 }
 
-/* In one go: nobody else runs. */
+/* In one go: nobody else runs. A lack of memory for the reverse's books must not stop it: the search keeps none. */
 static void bring_all_home(struct cpu *self)
 {
 	enum mem_step step = MEM_STEP_AGAIN;
 
 	CHECK(mem_remap_start(&machine.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) == SCRIM_OK);
 	port_run_on(self);
-	while (step == MEM_STEP_AGAIN || step == MEM_STEP_MOVES) {
+	while (step != MEM_STEP_DONE) {
 		step = mem_remap_begin(&machine.mem, self->batch, SCRIM_BATCH_MAX);
+		if (step == MEM_STEP_NO_TABLE) {
+			CHECK(mem_reverse_in_use(&machine.mem) != MEM_REVERSE_SEARCH);
+			CHECK(mem_use_reverse(&machine.mem, MEM_REVERSE_SEARCH) == SCRIM_OK);
+		}
+		CHECK(step != MEM_STEP_NO_FRAME && step != MEM_STEP_WAIT);
 		if (step != MEM_STEP_MOVES)
 			continue;
 		port_ops.flush(&machine.xlat);

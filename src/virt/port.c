@@ -3,7 +3,7 @@
 #include "virt/port.h"
 
 #include "base/hash.h"
-#include "base/str.h"
+#include "hw/insn.h"
 #include "virt/kick.h"
 #include "virt/own.h"
 #include "virt/vendor.h"
@@ -77,7 +77,7 @@ static uint8_t *bytes_of(mfn_t frame)
 static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	(void)context;
-	memcpy(bytes_of(to) + offset, bytes_of(from) + offset, bytes);
+	rep_movsq(bytes_of(to) + offset, bytes_of(from) + offset, bytes / sizeof(uint64_t));
 }
 
 static uint64_t hash(void *context, mfn_t frame)
@@ -89,7 +89,7 @@ static uint64_t hash(void *context, mfn_t frame)
 static bool equal(void *context, mfn_t a, mfn_t b)
 {
 	(void)context;
-	return memcmp(bytes_of(a), bytes_of(b), PAGE_SIZE) == 0;
+	return repe_cmpsq(bytes_of(a), bytes_of(b), PAGE_SIZE / sizeof(uint64_t));
 }
 
 const struct mem_port_ops port_ops = {
@@ -130,7 +130,8 @@ uint64_t port_copy_tsc(void)
 	if (!page)
 		return 0;
 	for (uint32_t i = 0; i < COPIES_TIMED; i++)
-		memcpy(page, (const void *)(uintptr_t)(machine.memory.own_start + (uint64_t)i % 8 * PAGE_SIZE), PAGE_SIZE);
+		rep_movsq(page, (const void *)(uintptr_t)(machine.memory.own_start + (uint64_t)i % 8 * PAGE_SIZE),
+			  PAGE_SIZE / sizeof(uint64_t));
 	uint64_t ticks = (rdtsc() - start) / COPIES_TIMED;
 	own_table_free(page);
 	return ticks;

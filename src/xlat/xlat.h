@@ -51,6 +51,8 @@ struct xlat {
 	uint64_t root;        /* machine address for the hardware; 0: not built, the hardware has the OS's CR3 alone */
 	uint64_t table_count; /* pages in use, spare ones included */
 	uint64_t built_count; /* of these, what build() took */
+	uint64_t *near;       /* the short way to tables of 4 KiB entries (xlat_nested.c), by 2 MiB; 0: look for it. NULL: always look */
+	uint64_t near_count;
 	void *spare;          /* pages that prepare() took and set() has not used yet, linked by their first word */
 	uint32_t address_bits;/* MAXPHYADDR */
 	bool has_1g;          /* the CPU has 1 GiB leaves */

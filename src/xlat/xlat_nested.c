@@ -8,6 +8,9 @@
  *     large leaf --set(absent)--> detached table (not present) --[caller flushes]--> set(present) --> linked table
  *
  * A detached entry keeps its table's address with the present bit off; the CPU ignores all other bits of such an entry.
+ * A page's entry is looked for by a walk of four levels once for each 2 MiB; xlat->near then has the table's address. Its bit 0 says
+ * that an entry on the way may be detached, so that the next present page has to link.
+ *
  * Going back to the large leaf is left to tidy(), when no CPU translates and nothing needs a flush.
  */
 #include "base/str.h"
@@ -38,6 +41,22 @@ static void give_table(struct xlat *xlat, void *table)
 {
 	xlat->port.table_free(xlat->port.context, table);
 	xlat->table_count--;
+}
+
+#define NEAR_DETACHED 1ull
+
+static uint64_t *near_of(const struct xlat *xlat, uint64_t address)
+{
+	uint64_t chunk = address >> npt_shift(2);
+
+	return chunk < xlat->near_count ? &xlat->near[chunk] : NULL;
+}
+
+/* Tables go: every way is looked for anew. */
+static void forget_near(struct xlat *xlat)
+{
+	if (xlat->near)
+		memset(xlat->near, 0, xlat->near_count * sizeof(*xlat->near));
 }
 
 static uint64_t entry_of_table(const struct xlat *xlat, const uint64_t *table)
@@ -143,6 +162,7 @@ static void drop(struct xlat *xlat)
 	}
 	give_table(xlat, top);
 	drop_spares(xlat);
+	forget_near(xlat);
 	xlat->root = 0;
 }
 
@@ -194,7 +214,10 @@ static uint64_t *take_spare(struct xlat *xlat)
 static bool prepare(struct xlat *xlat, gfn_t page)
 {
 	uint32_t level, taken = 0;
+	const uint64_t *near = near_of(xlat, gfn_address(page));
 
+	if (near && *near)
+		return true;
 	if (!find_entry(xlat, gfn_address(page), &level))
 		return false;
 	for (; taken < level - 1; taken++) {
@@ -244,23 +267,38 @@ static void link_tables(struct xlat *xlat, uint64_t address)
 	}
 }
 
-static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access)
+/* The entry of 4 KiB for `address`, with the large leaf there detached. Notes the way. */
+static uint64_t *reach_entry(struct xlat *xlat, uint64_t address)
 {
 	uint32_t level;
-	uint64_t address = gfn_address(page);
-	uint64_t *entry = find_entry(xlat, address, &level);
+	uint64_t *entry = find_entry(xlat, address, &level), *near = near_of(xlat, address);
 
 	if (level > 1) {
 		detach(xlat, entry, level, address);
 		entry = find_entry(xlat, address, &level);
 	}
+	if (near) /* a table is a page */
+		*near = align_down((uint64_t)(uintptr_t)entry, PAGE_SIZE) | NEAR_DETACHED;
+	return entry;
+}
+
+static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access)
+{
+	uint64_t address = gfn_address(page), *near = near_of(xlat, address);
+	uint64_t *entry = near && *near ? (uint64_t *)(uintptr_t)(*near & ~NEAR_DETACHED) + npt_index(address, 1)
+					: reach_entry(xlat, address);
+
 	if (access == MEM_ACCESS_NONE) {
 		__atomic_store_n(entry, mfn_address(frame) | (NPT_LEAF & ~NPT_PRESENT), __ATOMIC_RELEASE);
 		return;
 	}
 	__atomic_store_n(entry, mfn_address(frame) | (access == MEM_ACCESS_ALL ? NPT_LEAF : NPT_LEAF & ~NPT_WRITE),
 			 __ATOMIC_RELEASE);
+	if (near && !(*near & NEAR_DETACHED))
+		return;
 	link_tables(xlat, address);
+	if (near)
+		*near &= ~NEAR_DETACHED;
 }
 
 static void release(struct xlat *xlat, gfn_t page)
@@ -338,6 +376,7 @@ static void merge_end(struct xlat *xlat, uint64_t start, uint64_t end)
 		__atomic_store_n(entry, leaf(at, 2), __ATOMIC_RELEASE);
 		give_table(xlat, table);
 	}
+	forget_near(xlat);
 }
 
 static void tidy_directory(struct xlat *xlat, uint64_t *directory, uint64_t start)
@@ -371,6 +410,7 @@ static void tidy(struct xlat *xlat)
 	if (!xlat->root || xlat->table_count == xlat->built_count)
 		return;
 	drop_spares(xlat);
+	forget_near(xlat);
 	uint64_t *top = table_at(xlat, xlat->root);
 	for (uint32_t i = 0; i < NPT_ENTRIES && top[i]; i++)
 		tidy_512g(xlat, table_at(xlat, top[i]), (uint64_t)i << npt_shift(4));

@@ -38,6 +38,53 @@ static struct fake_entry walk(const struct fake_machine *machine, uint64_t page)
 	return (struct fake_entry){ first, first, FAKE_CHUNK, MEM_ACCESS_ALL };
 }
 
+/* The table leads the page to this frame, even if it is absent. */
+static bool is_frame_of(const struct fake_machine *machine, uint64_t page, uint64_t frame)
+{
+	struct fake_entry entry = walk(machine, page);
+
+	return entry.frame + (page - entry.page) == frame;
+}
+
+static void drain_one(struct fake_machine *machine, uint64_t cpu)
+{
+	struct fake_store *store = machine->store[cpu], first = store[0];
+
+	memmove(store, store + 1, --machine->stores[cpu] * sizeof(*store));
+	if (!is_frame_of(machine, first.page, first.frame))
+		fault(machine, "a store ends in a frame that is no longer its page's");
+	machine->frame[first.frame][first.word] = machine->wrote[first.page][first.word] = first.value;
+}
+
+static void drain(struct fake_machine *machine, uint64_t cpu)
+{
+	while (machine->stores[cpu] > 0)
+		drain_one(machine, cpu);
+}
+
+static bool is_buffered(const struct fake_machine *machine, uint64_t cpu, uint64_t page, uint64_t word)
+{
+	for (uint32_t i = 0; i < machine->stores[cpu]; i++)
+		if (machine->store[cpu][i].page == page && machine->store[cpu][i].word == word)
+			return true;
+	return false;
+}
+
+/* Some CPU has yet to write to this frame. */
+static bool is_store_due(const struct fake_machine *machine, uint64_t frame)
+{
+	for (uint32_t cpu = 0; cpu < FAKE_CPUS; cpu++)
+		for (uint32_t i = 0; i < machine->stores[cpu]; i++)
+			if (machine->store[cpu][i].frame == frame)
+				return true;
+	return false;
+}
+
+static uint64_t new_value(struct fake_machine *machine)
+{
+	return machine->values ? fake_random_below(&machine->seed, machine->values) : fake_random(&machine->seed);
+}
+
 static struct fake_entry *find_cached(struct fake_machine *machine, uint64_t cpu, uint64_t page)
 {
 	for (uint32_t i = 0; i < FAKE_TLB; i++) {
@@ -61,6 +108,36 @@ static uint64_t choose_page(struct fake_machine *machine)
 	return page;
 }
 
+/* A walk of the tables; or a CPU in an exit asks the engine's map, to read. */
+static struct fake_entry translate(struct fake_machine *machine, uint64_t page, bool write)
+{
+	struct fake_entry found = { .page = page, .pages = 1 };
+
+	if (write || !machine->mem || fake_random_below(&machine->seed, 8))
+		return walk(machine, page);
+	found.frame = mem_translate(machine->mem, gfn(page), &found.access).n;
+	if (found.access == MEM_ACCESS_ALL)
+		found.access = MEM_ACCESS_READ;
+	return found;
+}
+
+static void load(struct fake_machine *machine, uint64_t cpu, uint64_t page, uint64_t frame)
+{
+	uint64_t word = fake_random_below(&machine->seed, FAKE_WORDS);
+
+	if (!is_buffered(machine, cpu, page, word) && machine->frame[frame][word] != machine->wrote[page][word])
+		fault(machine, "a CPU reads other than was written");
+}
+
+static void store(struct fake_machine *machine, uint64_t cpu, uint64_t page, uint64_t frame)
+{
+	if (machine->stores[cpu] == FAKE_STORES)
+		drain_one(machine, cpu);
+	machine->store[cpu][machine->stores[cpu]++] = (struct fake_store){
+		page, frame, fake_random_below(&machine->seed, FAKE_WORDS), new_value(machine)
+	};
+}
+
 void fake_machine_access(struct fake_machine *machine)
 {
 	uint64_t cpu = fake_random_below(&machine->seed, FAKE_CPUS);
@@ -69,8 +146,10 @@ void fake_machine_access(struct fake_machine *machine)
 	struct fake_entry *entry = find_cached(machine, cpu, page);
 
 	machine->accesses++;
+	if (machine->is_offline[page])
+		return;
 	if (!entry || (write && entry->access != MEM_ACCESS_ALL)) {
-		struct fake_entry found = walk(machine, page);
+		struct fake_entry found = translate(machine, page, write);
 
 		if (found.access == MEM_ACCESS_NONE || (write && found.access != MEM_ACCESS_ALL)) {
 			machine->waits++;
@@ -80,14 +159,21 @@ void fake_machine_access(struct fake_machine *machine)
 			entry = &machine->tlb[cpu][fake_random_below(&machine->seed, FAKE_TLB)];
 		*entry = found;
 	}
-
-	uint64_t word = fake_random_below(&machine->seed, FAKE_WORDS);
-	uint64_t *place = &machine->frame[entry->frame + (page - entry->page)][word];
-
-	if (*place != machine->wrote[page][word])
-		fault(machine, "a CPU reads other than the OS wrote");
+	load(machine, cpu, page, entry->frame + (page - entry->page));
 	if (write)
-		*place = machine->wrote[page][word] = fake_random(&machine->seed);
+		store(machine, cpu, page, entry->frame + (page - entry->page));
+}
+
+static void device_write(struct fake_machine *machine)
+{
+	uint64_t page = machine->device_page[fake_random_below(&machine->seed, machine->device_pages)];
+	uint64_t word = fake_random_below(&machine->seed, FAKE_WORDS);
+
+	if (machine->is_offline[page])
+		return;
+	if (!is_frame_of(machine, page, page) || walk(machine, page).access != MEM_ACCESS_ALL)
+		fault(machine, "a device writes a page that is not at home");
+	machine->frame[page][word] = machine->wrote[page][word] = new_value(machine);
 }
 
 /* The CPU in an exit reads the map, without the lock, and holds on to the leaves that it has found. */
@@ -103,9 +189,15 @@ static void read_map(struct fake_machine *machine)
 
 static void run_cpus(struct fake_machine *machine)
 {
+	uint64_t what = fake_random(&machine->seed) >> 11;
+
 	read_map(machine);
-	for (uint64_t left = fake_random_below(&machine->seed, 3); left > 0; left--)
+	for (uint64_t left = what % 3; left > 0; left--)
 		fake_machine_access(machine);
+	if (what >> 4 & 1 && machine->stores[(what >> 8) % FAKE_CPUS] > 0)
+		drain_one(machine, (what >> 8) % FAKE_CPUS);
+	if ((what >> 16 & 15) == 0)
+		device_write(machine);
 }
 
 /*
@@ -119,7 +211,8 @@ static bool is_cached(const struct fake_machine *machine, uint64_t frame, uint64
 	for (uint32_t i = 0; i < FAKE_CPUS * FAKE_TLB; i++) {
 		uint64_t offset = frame - tlb[i].frame;
 
-		if (offset >= tlb[i].pages || tlb[i].page + offset == except || !machine->is_ram[tlb[i].page + offset])
+		if (offset >= tlb[i].pages || tlb[i].page + offset == except || !machine->is_ram[tlb[i].page + offset] ||
+		    machine->is_offline[tlb[i].page + offset])
 			continue;
 		if (!writable || tlb[i].access == MEM_ACCESS_ALL)
 			return true;
@@ -197,16 +290,32 @@ static bool map_prepare(void *context, gfn_t page)
 	return true;
 }
 
-static void check_present(struct fake_machine *machine, uint64_t page, uint64_t frame)
+/* Who reads on may share; who may write is alone. */
+static bool is_occupied(const struct fake_machine *machine, uint64_t frame, enum mem_access access)
 {
-	if (machine->holders[frame] > 0)
+	return access == MEM_ACCESS_READ ? machine->writers[frame] > 0 : machine->holders[frame] > 0;
+}
+
+/* Once more in the frame where it is, with the right to write. */
+static bool is_right_to_write(const struct fake_entry *entry, uint64_t frame, enum mem_access access)
+{
+	return entry->access == MEM_ACCESS_READ && entry->frame == frame && access == MEM_ACCESS_ALL;
+}
+
+static void check_present(struct fake_machine *machine, uint64_t page, uint64_t frame, enum mem_access access)
+{
+	if (is_occupied(machine, frame, access))
 		fault(machine, "a page is made present in a frame that is occupied");
-	if (is_cached(machine, frame, page, false))
+	if (is_cached(machine, frame, page, access == MEM_ACCESS_READ))
 		fault(machine, "a frame is reused that a TLB still holds for another page");
 	if (memcmp(machine->frame[frame], machine->wrote[page], sizeof(machine->wrote[page])) != 0)
 		fault(machine, "a page is made present in a frame without its contents");
-	if (walk(machine, page).access != MEM_ACCESS_NONE || machine->absent_at[page] == machine->flushes)
-		fault(machine, "a page is made present that was not absent over a flush");
+}
+
+static void count_holder(struct fake_machine *machine, const struct fake_entry *entry, uint32_t one)
+{
+	machine->holders[entry->frame] += entry->access != MEM_ACCESS_NONE ? one : 0;
+	machine->writers[entry->frame] += entry->access == MEM_ACCESS_ALL ? one : 0;
 }
 
 static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access access)
@@ -214,23 +323,25 @@ static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access acce
 	struct fake_machine *machine = context;
 
 	run_cpus(machine);
-	if (page.n >= FAKE_PAGES || frame.n >= FAKE_PAGES || !machine->is_ram[page.n] || !machine->prepared[page.n]) {
+	if (page.n >= FAKE_PAGES || frame.n >= FAKE_PAGES || !machine->is_ram[page.n] || !machine->prepared[page.n] ||
+	    machine->is_offline[page.n]) {
 		fault(machine, "map_set for a page that was not prepared, or out of RAM");
 		return;
 	}
 	machine->hot[machine->hot_next++ % FAKE_HOT] = page.n;
 
 	struct fake_entry *entry = &machine->table[page.n / FAKE_CHUNK][page.n % FAKE_CHUNK];
+	bool was_absent = entry->access == MEM_ACCESS_NONE && machine->absent_at[page.n] != machine->flushes;
 
-	if (entry->access != MEM_ACCESS_NONE)
-		machine->holders[entry->frame]--;
-	if (access != MEM_ACCESS_NONE) {
-		check_present(machine, page.n, frame.n);
-		machine->holders[frame.n]++;
-	} else {
+	count_holder(machine, entry, (uint32_t)-1);
+	if (access != MEM_ACCESS_NONE)
+		check_present(machine, page.n, frame.n, access);
+	else
 		machine->absent_at[page.n] = machine->flushes;
-	}
+	if (access != MEM_ACCESS_NONE && !was_absent && !is_right_to_write(entry, frame.n, access))
+		fault(machine, "a page is made present that was not absent over a flush");
 	*entry = (struct fake_entry){ page.n, frame.n, 1, access };
+	count_holder(machine, entry, 1);
 	run_cpus(machine);
 }
 
@@ -265,6 +376,8 @@ static void flush(void *context)
 
 	for (uint32_t cpu = 0; cpu < cpus; cpu++) {
 		run_cpus(machine);
+		machine->late += machine->stores[cpu];
+		drain(machine, cpu);
 		memset(machine->tlb[cpu], 0, sizeof(machine->tlb[cpu]));
 	}
 	memset(machine->read, 0, sizeof(machine->read));
@@ -284,9 +397,9 @@ static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t 
 		return;
 	}
 	for (uint32_t word = offset / word_bytes; word < (offset + bytes) / word_bytes; word++) {
-		if (machine->holders[to.n] > 0 || is_cached(machine, to.n, FAKE_PAGES, false))
+		if (machine->holders[to.n] > 0 || is_store_due(machine, to.n) || is_cached(machine, to.n, FAKE_PAGES, false))
 			fault(machine, "a copy to a frame that a CPU can reach");
-		if (machine->holders[from.n] > 0 || is_cached(machine, from.n, FAKE_PAGES, true))
+		if (machine->writers[from.n] > 0 || is_store_due(machine, from.n) || is_cached(machine, from.n, FAKE_PAGES, true))
 			fault(machine, "a copy from a frame that a CPU can write");
 		machine->frame[to.n][word] = machine->frame[from.n][word];
 		run_cpus(machine);
@@ -308,13 +421,15 @@ static uint64_t hash(void *context, mfn_t frame)
 {
 	struct fake_machine *machine = context;
 
-	return machine->frame[frame.n][0] ^ machine->frame[frame.n][1] << 1;
+	run_cpus(machine);
+	return (machine->frame[frame.n][0] + machine->frame[frame.n][1] * 64) * 0x9e3779b97f4a7c15ull;
 }
 
 static bool equal(void *context, mfn_t a, mfn_t b)
 {
 	struct fake_machine *machine = context;
 
+	run_cpus(machine);
 	return memcmp(machine->frame[a.n], machine->frame[b.n], sizeof(machine->frame[a.n])) == 0;
 }
 
@@ -355,17 +470,29 @@ static void build_ranges(struct fake_machine *machine)
 	add(&machine->dma_free, 2000, 4700, RANGE_RAM);
 }
 
+void fake_machine_fill(struct fake_machine *machine, uint64_t values)
+{
+	for (uint32_t cpu = 0; cpu < FAKE_CPUS; cpu++)
+		drain(machine, cpu);
+	machine->values = values;
+	for (uint64_t page = 0; page < FAKE_PAGES; page++)
+		for (uint32_t word = 0; word < FAKE_WORDS; word++)
+			machine->frame[page][word] = machine->wrote[page][word] = new_value(machine);
+}
+
 void fake_machine_start(struct fake_machine *machine, uint64_t seed)
 {
 	memset(machine, 0, sizeof(*machine));
 	machine->seed = seed;
 	build_ranges(machine);
+	fake_machine_fill(machine, 0);
 	for (uint64_t page = 0; page < FAKE_PAGES; page++) {
-		machine->is_ram[page] =
-			ranges_contain(&machine->ram, page * PAGE_SIZE, (page + 1) * PAGE_SIZE, RANGE_RAM);
-		machine->holders[page] = machine->is_ram[page];
-		for (uint32_t word = 0; word < FAKE_WORDS; word++)
-			machine->frame[page][word] = machine->wrote[page][word] = fake_random(&machine->seed);
+		uint64_t start = page * PAGE_SIZE, end = start + PAGE_SIZE;
+
+		machine->is_ram[page] = ranges_contain(&machine->ram, start, end, RANGE_RAM);
+		machine->holders[page] = machine->writers[page] = machine->is_ram[page];
+		if (machine->is_ram[page] && !ranges_contain(&machine->dma_free, start, end, RANGE_RAM))
+			machine->device_page[machine->device_pages++] = (uint16_t)page;
 	}
 	for (uint32_t i = 0; i < FAKE_HOT; i++)
 		machine->hot[i] = 256 + i;
@@ -384,21 +511,49 @@ struct mem_config fake_machine_config(struct fake_machine *machine)
 	};
 }
 
-void fake_machine_verify(struct fake_machine *machine)
+/* Taking a page offline needs every CPU: the OS unmaps it everywhere. */
+void fake_machine_offline(struct fake_machine *machine, uint64_t first, uint64_t last)
 {
-	if (machine->given_up > 0)
-		fault(machine, "a table page was given up and no flush made");
+	flush(machine);
+	for (uint64_t page = first; page < last; page++) {
+		machine->is_offline[page] = true;
+		machine->holders[page]--;
+		machine->writers[page]--;
+	}
+	flush(machine);
+}
+
+void fake_machine_online(struct fake_machine *machine, uint64_t first, uint64_t last)
+{
+	for (uint64_t page = first; page < last; page++) {
+		machine->is_offline[page] = false;
+		machine->holders[page]++;
+		machine->writers[page]++;
+		memcpy(machine->wrote[page], machine->frame[page], sizeof(machine->wrote[page]));
+	}
+}
+
+void fake_machine_verify_present(struct fake_machine *machine)
+{
 	for (uint64_t page = 0; page < FAKE_PAGES; page++) {
 		struct fake_entry entry = walk(machine, page);
 		uint64_t frame = entry.frame + (page - entry.page);
 
-		if (!machine->is_ram[page])
+		if (!machine->is_ram[page] || machine->is_offline[page] || entry.access == MEM_ACCESS_NONE)
 			continue;
-		if (entry.access != MEM_ACCESS_ALL)
-			fault(machine, "a page was left absent");
 		if (memcmp(machine->frame[frame], machine->wrote[page], sizeof(machine->wrote[page])) != 0)
-			fault(machine, "a page does not hold what the OS wrote");
+			fault(machine, "a page does not hold what was written");
 	}
+}
+
+void fake_machine_verify(struct fake_machine *machine)
+{
+	if (machine->given_up > 0)
+		fault(machine, "a table page was given up and no flush made");
+	for (uint64_t page = 0; page < FAKE_PAGES; page++)
+		if (machine->is_ram[page] && walk(machine, page).access == MEM_ACCESS_NONE)
+			fault(machine, "a page was left absent");
+	fake_machine_verify_present(machine);
 }
 
 uint64_t fake_bring_home(struct mem *mem, uint32_t limit, struct mem_moved *moved)

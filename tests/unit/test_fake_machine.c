@@ -164,7 +164,101 @@ static void test_stale_access(void **unused)
 		machine.hot[0] = PAGE_A;
 		fake_machine_access(&machine);
 	}
-	assert_found("a CPU reads other than the OS wrote");
+	assert_found("a CPU reads other than was written");
+}
+
+/* A store that was translated before the move and drains after it. */
+static void test_late_store(void **unused)
+{
+	(void)unused;
+	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
+	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
+	port->flush(&machine);
+	machine.store[0][0] = (struct fake_store){ PAGE_A, FREE_FRAME, 0, 5 };
+	machine.stores[0] = 1;
+	port->flush(&machine);
+	assert_found("a store ends in a frame that is no longer its page's");
+}
+
+/* It is no TLB that stands in the way of this copy. */
+static void test_copy_before_store(void **unused)
+{
+	(void)unused;
+	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
+	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
+	port->flush(&machine);
+	for (uint32_t cpu = 0; cpu < FAKE_CPUS; cpu++) {
+		for (uint32_t i = 0; i < FAKE_STORES; i++)
+			machine.store[cpu][i] = (struct fake_store){ PAGE_A, PAGE_A, 0, 5 };
+		machine.stores[cpu] = FAKE_STORES;
+	}
+	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
+	assert_found("a copy from a frame that a CPU can write");
+}
+
+/* A page that devices write is taken away from under them. */
+static void test_device_write(void **unused)
+{
+	(void)unused;
+	assert_true(machine.device_pages > 0);
+	for (uint64_t page = 0; page < 160; page++) {
+		assert_true(port->map_prepare(&machine, gfn(page)));
+		set(page, page, MEM_ACCESS_NONE);
+	}
+	for (int i = 0; i < 100 && !machine.fault; i++)
+		port->flush(&machine);
+	assert_found("a device writes a page that is not at home");
+}
+
+static void share_a_with_b(enum mem_access access)
+{
+	for (uint64_t word = 0; word < FAKE_WORDS; word++)
+		machine.frame[PAGE_B][word] = machine.wrote[PAGE_B][word] = machine.wrote[PAGE_A][word];
+	assert_true(port->map_prepare(&machine, gfn(PAGE_A)) && port->map_prepare(&machine, gfn(PAGE_B)));
+	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
+	set(PAGE_B, PAGE_B, MEM_ACCESS_NONE);
+	port->flush(&machine);
+	set(PAGE_A, PAGE_A, MEM_ACCESS_READ);
+	set(PAGE_B, PAGE_A, access);
+}
+
+static void test_sound_sharing(void **unused)
+{
+	(void)unused;
+	share_a_with_b(MEM_ACCESS_READ);
+	fake_machine_verify(&machine);
+	assert_null(machine.fault);
+	set(PAGE_A, PAGE_A, MEM_ACCESS_ALL);
+	assert_found("a page is made present in a frame that is occupied");
+}
+
+static void test_sharing_with_writer(void **unused)
+{
+	(void)unused;
+	share_a_with_b(MEM_ACCESS_ALL);
+	assert_found("a page is made present in a frame that is occupied");
+}
+
+/* A page taken offline is nobody's: its frame may hold another. */
+static void test_offline(void **unused)
+{
+	(void)unused;
+	fake_machine_offline(&machine, PAGE_B, PAGE_B + 1);
+	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
+	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
+	port->flush(&machine);
+	port->copy(&machine, mfn(PAGE_B), mfn(PAGE_A), 0, PAGE_SIZE);
+	set(PAGE_A, PAGE_B, MEM_ACCESS_ALL);
+	fake_machine_verify(&machine);
+	assert_null(machine.fault);
+	set(PAGE_A, PAGE_B, MEM_ACCESS_NONE);
+	port->flush(&machine);
+	port->copy(&machine, mfn(PAGE_A), mfn(PAGE_B), 0, PAGE_SIZE);
+	set(PAGE_A, PAGE_A, MEM_ACCESS_ALL);
+	fake_machine_online(&machine, PAGE_B, PAGE_B + 1);
+	port->flush(&machine);
+	fake_machine_verify(&machine);
+	assert_null(machine.fault);
 }
 
 static void test_release_unsplit(void **unused)
@@ -284,6 +378,12 @@ int main(void)
 		TEST(test_present_in_occupied_frame),
 		TEST(test_frame_reused_while_cached),
 		TEST(test_stale_access),
+		TEST(test_late_store),
+		TEST(test_copy_before_store),
+		TEST(test_device_write),
+		TEST(test_sound_sharing),
+		TEST(test_sharing_with_writer),
+		TEST(test_offline),
 		TEST(test_release_unsplit),
 		TEST(test_release_displaced),
 		TEST(test_table_reused_unflushed),

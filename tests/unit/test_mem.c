@@ -391,10 +391,12 @@ static void test_random_long(void **unused)
 	const err_t results[] = {
 		SCRIM_OK, SCRIM_ENOTRAM, SCRIM_EDMA, SCRIM_EDISPLACED, SCRIM_ENOTABLE
 	};
+	const char *steps = getenv("STEPS");
+	int run = steps ? atoi(steps) : RUN_LONG;
 	uint64_t seed = seed_of_run();
 
 	model_start(seed);
-	for (int i = 0; i < RUN_LONG; i++) {
+	for (int i = 0; i < run; i++) {
 		random_step(i);
 		if (i % (RUN_LONG / 50) == 0)
 			assert_sound();

@@ -28,8 +28,9 @@ static bool complain_refused(const struct session *session, enum scrim_op op, co
 
 static bool gather_info(const struct session *session, struct status *status)
 {
+	/* The estimate of a pause is measured anew each time it is asked for, and is no state. */
 	for (int what = 0; what < SCRIM_INFO_COUNT; what++)
-		if (!request_info(session, (enum scrim_info)what, &status->info[what]))
+		if (what != SCRIM_INFO_PAUSE_US && !request_info(session, (enum scrim_info)what, &status->info[what]))
 			return false;
 	return true;
 }

@@ -187,7 +187,6 @@ json_t *status_json(const struct status *status)
 	json_put(&root, "dma_free", json_boolean(status->info[SCRIM_INFO_DMA_FREE] != 0));
 	json_put(&root, "tsc_hz", json_count(status->info[SCRIM_INFO_TSC_HZ]));
 	json_put(&root, "reverse", json_string(name_of_reverse(status->info[SCRIM_INFO_REVERSE])));
-	json_put(&root, "pause_us", json_count(status->info[SCRIM_INFO_PAUSE_US]));
 	json_put(&root, "cpus", cpus(status));
 	json_put(&root, "portions", portions(status));
 	json_put(&root, "pages", pages(status));

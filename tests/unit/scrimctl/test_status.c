@@ -88,7 +88,6 @@ static void test_status_json_values(void **state)
 	assert_text(root, "portions.2.end", "0x240000000");
 	assert_text(root, "portions.2.state", "locked");
 	assert_text(root, "reverse", "backmap");
-	assert_count(root, "pause_us", 0);
 	assert_count(root, "pages.managed", 0);
 	assert_count(root, "pages.shared", 0);
 	assert_count(root, "pages.saved", 0);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides what src/virt uses of the real header of this name, in whose place it is compiled: time that passes by the call, and
+ * a pause in which the other CPUs run.
+ */
+#pragma once
+
+#include "base/types.h"
+
+uint64_t rdtsc(void);
+void cpu_pause(void);
+bool wrmsr_safe(uint32_t msr, uint64_t value);

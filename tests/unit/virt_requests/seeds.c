@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the scripts that are written by hand: script.c says what each byte is. */
+#include "seeds.h"
+
+#include "scrim_abi.h"
+#include "script.h"
+
+#define EVERYTHING 0xc0 /* a range's length: all that there is */
+#define WHOLE_RAM 0xa1  /* the piece of RAM around the address */
+#define TWO_MIB 0xa0
+#define WITHIN 4        /* turns: others run within it; */
+#define BESIDE 0xe0     /* ... and what went before is not over */
+
+static struct {
+	uint8_t *bytes;
+	size_t used;
+} out;
+
+static void put(uint32_t byte)
+{
+	if (out.used < SEED_BYTES_MAX)
+		out.bytes[out.used++] = (uint8_t)byte;
+}
+
+static void put_kind(enum script_kind kind, uint32_t turns)
+{
+	put(kind);
+	put(turns);
+}
+
+static void put_request(enum scrim_op op, uint32_t cpu)
+{
+	put_kind(SCRIPT_REQUEST, cpu);
+	put(op);
+}
+
+/* `length` comes first. */
+static void put_range(uint32_t length, uint32_t page)
+{
+	put(length);
+	put(page & 0xff);
+	put(page >> 8);
+}
+
+static void advance(uint32_t times, uint32_t turns, uint32_t how)
+{
+	for (uint32_t i = 0; i < times; i++) {
+		put_kind(SCRIPT_ADVANCE, turns + (turns & BESIDE ? i % 3 : 0));
+		put(how);
+	}
+}
+
+static void put_access(enum script_kind kind, uint32_t turns, uint32_t page, uint32_t value)
+{
+	put_kind(kind, turns);
+	put(page & 0xff);
+	put(page >> 8);
+	put(value);
+	if (kind == SCRIPT_WRITE) {
+		put(value);
+		put(page);
+	}
+}
+
+static void touch(uint32_t turns)
+{
+	for (uint32_t i = 0; i < 12; i++) {
+		put_access(SCRIPT_WRITE, turns + i % 3, 200 + 97 * i, i);
+		put_access(SCRIPT_READ, turns + (i + 1) % 3, 200 + 97 * i, i);
+	}
+	put_access(SCRIPT_FILL, turns, 300, 0);
+}
+
+static void virtualize(uint32_t portions)
+{
+	put_request(SCRIM_OP_VIRTUALIZE, 0);
+	put(portions);
+	put(0);
+	put_kind(SCRIPT_VISITS, 0);
+}
+
+static void aim(uint32_t length, uint32_t page)
+{
+	put_request(SCRIM_OP_AIM, 0);
+	put_range(length, page);
+}
+
+static void scatter(uint32_t turns)
+{
+	put_request(SCRIM_OP_SCATTER, 0);
+	put(7);
+	put(0); /* every page */
+	advance(18, turns, 255);
+}
+
+static void share(uint32_t turns)
+{
+	put_request(SCRIM_OP_SHARE, 0);
+	put(0);
+	put(0);
+	advance(16, turns, 255);
+}
+
+static void devirtualize(uint32_t is_portion, uint32_t page, uint32_t mode)
+{
+	put_request(SCRIM_OP_DEVIRTUALIZE, 1);
+	put(is_portion);
+	if (is_portion)
+		put_range(TWO_MIB, page);
+	put(mode);
+}
+
+static void home(uint32_t turns, uint32_t how)
+{
+	advance(14, turns, how);
+	put_kind(SCRIPT_VISITS, 0);
+}
+
+static void make_straight(void)
+{
+	put(0);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	touch(0);
+	devirtualize(0, 0, 0);
+	home(0, 200);
+}
+
+static void make_shared(void)
+{
+	put(1);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	share(0);
+	touch(0);
+	devirtualize(0, 0, 1);
+	touch(0);
+	home(0, 200);
+}
+
+static void make_portion(void)
+{
+	put(2);
+	virtualize(1);
+	put_request(SCRIM_OP_MANAGE, 0);
+	put_range(WHOLE_RAM, 400);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	share(0);
+	devirtualize(1, 700, 0);
+	home(0, 100);
+	touch(0);
+	devirtualize(0, 0, 1);
+	home(0, 100);
+}
+
+static void make_paused(void)
+{
+	put(3);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	devirtualize(0, 0, 0);
+	touch(BESIDE);
+	home(BESIDE, 255);
+}
+
+static void make_lent(void)
+{
+	put(0x10);
+	put_request(SCRIM_OP_LEND, 0);
+	put_range(4, 900);
+	virtualize(0);
+	put_request(SCRIM_OP_LEND, 0);
+	put_range(3, 1600);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	put_request(SCRIM_OP_UNLEND, 0);
+	put_range(3, 1600);
+	put(1);
+	put_kind(SCRIPT_KEXEC, 1);
+	touch(0);
+	home(0, 100);
+}
+
+static void make_beside(void)
+{
+	put(0);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(BESIDE | WITHIN);
+	touch(BESIDE | WITHIN);
+	share(BESIDE | WITHIN);
+	touch(BESIDE | WITHIN);
+	devirtualize(0, 0, 0);
+	home(BESIDE | WITHIN, 30);
+	touch(BESIDE | WITHIN);
+	home(BESIDE | WITHIN, 30);
+}
+
+static void make_guarded(void)
+{
+	put(1);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	put_kind(SCRIPT_OFFLINE, 2);
+	touch(0);
+	devirtualize(0, 0, 0);
+	home(0, 200);
+	put_kind(SCRIPT_START, 0);
+	put_kind(SCRIPT_ARRIVE, 0);
+	put_kind(SCRIPT_EOI, 1);
+	touch(0);
+}
+
+static void make_reverses(void)
+{
+	put(0);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	for (uint32_t i = 0; i < 3; i++) {
+		put_request(SCRIM_OP_REVERSE, 0);
+		put(i);
+		put(0);
+		scatter(0);
+		put_request(SCRIM_OP_MOVE, 0);
+		put(200 + i);
+		put(3);
+		share(0);
+	}
+	devirtualize(0, 0, 0);
+	advance(2, 0, 20);
+	put_request(SCRIM_OP_ABORT, 0);
+	put(0);
+	put(0);
+	touch(0);
+	devirtualize(0, 0, 1);
+	home(0, 200);
+}
+
+size_t seed_make(uint32_t number, uint8_t *bytes)
+{
+	static void (*const make[SEEDS])(void) = { make_straight, make_shared, make_portion,	make_paused,
+						   make_lent,	  make_beside, make_guarded, make_reverses };
+
+	out.bytes = bytes;
+	out.used = 0;
+	make[number]();
+	return out.used;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides scripts that are written by hand: the whole way from NATIVE to NATIVE, by the several ways there are. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SEEDS 8u
+#define SEED_BYTES_MAX 1024u
+
+/* Returns its length. */
+size_t seed_make(uint32_t number, uint8_t *bytes);
