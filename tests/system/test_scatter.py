@@ -37,9 +37,10 @@ class View:
         return self._found.get(address // PAGE, (address // PAGE,))[0] * PAGE + address % PAGE
 
     def read(self, address, count):
-        """Within one page."""
-        check(address % PAGE + count <= PAGE, "a read over the end of a page")
-        return self._machine.memory.read(self.frame(address), count)
+        """Page by page."""
+        here = min(count, PAGE - address % PAGE)
+        data = self._machine.memory.read(self.frame(address), here)
+        return data if here == count else data + self.read(address + here, count - here)
 
 
 def code_pages(machine):
