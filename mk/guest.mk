@@ -5,7 +5,7 @@ GUEST_DIR := tests/guest
 GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
 GUEST_LDFLAGS := -static -pthread -Wl,-s
 GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost switcher hammer \
-		  twins)
+		  twins stepcost redisload)
 GUEST_IMAGES := $(BUILD)/guest-image/multiboot_guest.elf
 GUEST32_CFLAGS := $(CSTD) -m32 -march=i686 -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
 		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none
@@ -22,6 +22,8 @@ $(BUILD)/guest/work: $(call guest-obj,work.o guest_util.o)
 $(BUILD)/guest/switcher: $(call guest-obj,switcher.o guest_util.o)
 $(BUILD)/guest/hammer: $(call guest-obj,hammer.o guest_util.o)
 $(BUILD)/guest/twins: $(call guest-obj,twins.o guest_util.o)
+$(BUILD)/guest/stepcost: $(call guest-obj,stepcost.o guest_util.o)
+$(BUILD)/guest/redisload: $(call guest-obj,redisload.o guest_util.o)
 $(BUILD)/guest/ask: $(call guest-obj,ask.o guest_util.o)
 $(BUILD)/guest/switchcost: $(call guest-obj,switchcost.o guest_util.o)
 GUEST_PORTFUZZ_OBJ := $(call guest-obj,portfuzz.o portfuzz_insn.o portfuzz_judge.o portfuzz_model.o portfuzz_snapshot.o \

@@ -5,7 +5,8 @@
 SETUP_BUILD := gcc libc6-dev binutils make clang clang-tidy clang-format libclang-rt-14-dev libcmocka-dev libjansson-dev \
 	       python3 gawk git lcov universal-ctags libzydis-dev libxxhash-dev
 SETUP_MACHINE := qemu-system-x86 ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools dosfstools busybox-static \
-		 stress-ng kexec-tools cpio memtest86+ console-setup-linux kmod xz-utils zstd
+		 stress-ng kexec-tools cpio memtest86+ console-setup-linux kmod xz-utils zstd \
+		 memtester redis-server
 SETUP_KERNELS := cloud=linux-image-cloud-amd64 full=linux-image-amd64
 
 SETUP_SUDO := $(if $(filter 0,$(shell id -u)),,sudo)

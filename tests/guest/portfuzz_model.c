@@ -142,8 +142,9 @@ static uint32_t model_ranged(const struct fuzz *fuzz, uint32_t states, unsigned 
 {
 	uint32_t faults = model_range_faults(fuzz, kind, start, end);
 
+	/* There may be a hole between two ends that are good. */
 	if ((states >> model_state(fuzz) & 1) == 0)
-		return faults | FUZZ_STATUS(SCRIM_ESTATE);
+		return faults | FUZZ_STATUS(SCRIM_ESTATE) | FUZZ_STATUS(SCRIM_ENOTRAM) | FUZZ_STATUS(SCRIM_EINVAL);
 	return faults;
 }
 

@@ -14,7 +14,7 @@ DISPLACED = (0x4000000, 0x4001000, 0x8000000)
 
 def lasting(status):
     """All of the status that requests which change nothing leave as it is."""
-    kept = {key: value for key, value in status.items() if key not in ("exits", "cpus")}
+    kept = {key: value for key, value in status.items() if key not in ("exits", "cpus", "pause_us")}
     return kept, [(cpu["index"], cpu["apic_id"], cpu["mode"], cpu["vmcb"], cpu["nmis_passed"]) for cpu in status["cpus"]]
 
 

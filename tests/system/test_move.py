@@ -207,7 +207,7 @@ def move_under_writes(t):
 def fingerprint(status):
     """All of the status that a refused request must not change. What it costs is counted: exits, and a flush where tables have run out,
     behind which the one that could be had is given back."""
-    kept = {key: value for key, value in status.items() if key not in ("exits", "cpus", "counters")}
+    kept = {key: value for key, value in status.items() if key not in ("exits", "cpus", "counters", "pause_us")}
     return kept, status["counters"]["switches"], status["counters"]["cpus_lost"], [cpu["mode"] for cpu in status["cpus"]]
 
 

@@ -197,3 +197,58 @@ def nmi_through_switches(t):
           f"{sender.sent()} sent to CPUs 0-3, as many arrived, as many passed on by Scrim")
     print(f"figure: slowest arrival {sender.longest * 1000:.0f} ms; exits nmi {exits['nmi']}, iret {exits['iret']}, "
           f"debug {exits['debug']}; {load.figures()}")
+
+
+# --- through homecomings ------------------------------------------------------------------------------------------------
+
+HOME_PERIOD = 0.100
+HOMECOMINGS = r"""
+i=0
+while [ $i -lt {number} ]; do
+	i=$((i + 1))
+	scrimctl virtualize && scrimctl scatter --range 64M-80M --seed $i --batch 256 || exit
+	scrimctl devirtualize && scrimctl check || exit
+done >/dev/null
+"""
+
+
+def nmi_exits(machine):
+    return machine.status()["exits"]["by_cause"]["nmi"]
+
+
+@test("nmi-through-homecomings", cost=30, weight=2)
+def nmi_through_homecomings(t):
+    """Shootdowns kick by NMI, and hardware holds one pending NMI: one from outside that meets a kick there becomes one with it.
+
+    So some may be lost, but never one more than NMIs have merged, and merges are counted: by what was sent less what exits there were.
+    """
+    number = t.pick(10, 100)
+    with nmi_machine(t, options="dma-free=all reserve=16M") as machine:
+        sender = Sender(machine)
+        with quiet_log(machine, SAID_OF_NMIS), under_load(machine, mib=16, stress=None, threads=2) as load:
+            before = machine.status()
+            passed_before, exits_before = passed(machine), nmi_exits(machine)
+            counted_before, injected = sender.counters.read(), 0
+            job = machine.spawn(HOMECOMINGS.format(number=number))
+            begin = time.monotonic()
+            while injected % 10 or job.poll() is None:
+                machine.qmp("inject-nmi")
+                injected += 1
+                time.sleep(max(0.0, begin + injected * HOME_PERIOD - time.monotonic()))
+            status, output = job.wait(60)
+            check_equal(status, 0, f"exit status of the homecomings ({output})")
+            time.sleep(2)
+            after = machine.status()
+            arrived = [now - then for now, then in zip(sender.counters.read(), counted_before)]
+            given = [now - then for now, then in zip(passed(machine), passed_before)]
+            exits = nmi_exits(machine) - exits_before
+        kicks = after["counters"]["kicks"] - before["counters"]["kicks"]
+        check_equal(after["counters"]["cpus_lost"], 0, "CPUs lost")
+        check_equal(after["state"], "native", "state at the end")
+    sent = injected * machine.cpus
+    lost, merged = sent - sum(arrived), sent + kicks - exits
+    print(f"figure: {injected} NMIs to each of {machine.cpus} CPUs, 10 a second, through {number} homecomings: {sum(arrived)} of {sent} arrived "
+          f"({arrived}), {lost} lost; {kicks} kicks, {merged} of all NMIs merged in hardware's one pending bit; {load.figures()}")
+    check_equal(arrived, given, "NMIs that Linux has counted, against those that Scrim has passed on")
+    check(all(count <= injected for count in arrived), f"more NMIs than were sent: {arrived}")
+    check(0 <= lost <= merged, f"{lost} NMIs lost, and {merged} have merged")
