@@ -59,7 +59,8 @@ def under_load(machine, mib=48, stress=STRESS, threads=4):
     yield load
     check(verified.poll() is None, "load ended before its time:", verified.poll(), verified.output())
     check(not stressed or stressed.poll() is None, "stress-ng ended before its time:", stressed and stressed.output())
-    machine.must("kill $(pidof load)" + ("; kill -INT $(pidof stress-ng | tr ' ' '\\n' | sort -n | head -n 1)" if stressed else ""))
+    # The oldest: the others are children that end by themselves, perhaps before they are killed.
+    machine.must("kill $(pidof load | tr ' ' '\\n' | sort -n | head -n 1)" + ("; kill -INT $(pidof stress-ng | tr ' ' '\\n' | sort -n | head -n 1)" if stressed else ""))
     status, output = verified.wait(END_TIMEOUT)
     check_equal(status, 0, f"exit status of load ({output})")
     load.report = json.loads(output.splitlines()[-1])
