@@ -19,6 +19,18 @@ $(BUILD)/unit/libpure.a: $(UNIT_OBJ)
 $(BUILD)/unit/test_%: $(BUILD)/unit/obj/tests/unit/test_%.o $(BUILD)/unit/libpure.a
 	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka $(UNIT_LIBS) -o $@
 
+# Under ThreadSanitizer, which goes with no other: so from its own objects.
+THREADS_SRC := tests/unit/test_mem_threads.c $(wildcard src/mem/*.c) src/base/ranges.c
+THREADS_OBJ := $(patsubst %.c,$(BUILD)/unit/threads/%.o,$(THREADS_SRC))
+THREADS_CFLAGS := $(filter-out $(UNIT_SAN),$(UNIT_CFLAGS)) -fsanitize=thread -pthread
+
+$(BUILD)/unit/threads/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(THREADS_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/unit/test_mem_threads: $(THREADS_OBJ)
+	$(Q)$(CC) -fsanitize=thread -pthread $^ -lcmocka -o $@
+
 # An independent decoder.
 $(BUILD)/unit/test_svm_decode: UNIT_LIBS := -lZydis
 

@@ -99,6 +99,38 @@ static void finish(struct mem_batch *batch)
 	mem_batch_end(&mem, batch, &moved);
 }
 
+/* Taken back, nothing is left of the batch: every page stands where it stood and may do what it might. */
+static void abort_batch(const struct small_world *before)
+{
+	mem.config.port->flush(&world);
+	mem_batch_abort(&mem, &batches[0]);
+	check();
+	small_verify(&world);
+	if (memcmp(world.now, before->now, sizeof(world.now)) != 0 || memcmp(world.frame, before->frame, sizeof(world.frame)) != 0)
+		fail_here("an abort leaves traces");
+}
+
+static void come_home_aborting(uint32_t limit)
+{
+	static struct small_world before;
+	enum mem_step step;
+	uint32_t steps = 0;
+
+	do {
+		before = world;
+		step = mem_remap_begin(&mem, &batches[0], limit);
+		if (step == MEM_STEP_MOVES && ++steps % 2)
+			abort_batch(&before);
+		else if (step == MEM_STEP_MOVES)
+			finish(&batches[0]);
+		else if (step != MEM_STEP_AGAIN && step != MEM_STEP_DONE)
+			fail_here("a step is refused");
+		if (steps > 1000)
+			fail_here("no end");
+	} while (step != MEM_STEP_DONE);
+	small_verify(&world);
+}
+
 static void come_home(uint32_t limit)
 {
 	enum mem_step step;
@@ -194,10 +226,38 @@ static void test_every_map_comes_home(void **unused)
 	print_message("%llu homecomings\n", (unsigned long long)runs);
 }
 
+static void try_aborts(const uint32_t *map, uint32_t pages, uint32_t spare)
+{
+	static const uint32_t limits[] = { SCRIM_BATCH_MAX, 1 };
+
+	for (uint32_t mode = 0; mode < 2; mode++)
+		for (uint32_t reverse = 0; reverse < MEM_REVERSE_COUNT; reverse++)
+			for (uint32_t i = 0; i < ARRAY_SIZE(limits); i++) {
+				start_map(map, pages, spare, (enum mem_reverse)reverse);
+				assert_int_equal(mem_remap_start(&mem, (enum mem_remap_mode)mode, gfn(0), gfn(UINT64_MAX)),
+						 SCRIM_OK);
+				come_home_aborting(limits[i]);
+				assert_all_home();
+				runs++;
+			}
+}
+
+/* Every batch of every homecoming is taken back once, and planned again. */
+static void test_every_batch_aborted(void **unused)
+{
+	(void)unused;
+	runs = 0;
+	for (uint32_t pages = 1; pages < PAGES_MAX; pages++)
+		for (uint32_t spare = 1; spare <= 2; spare++)
+			for_every_map(pages, spare, try_aborts);
+	print_message("%llu homecomings\n", (unsigned long long)runs);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_map_comes_home),
+		cmocka_unit_test(test_every_batch_aborted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

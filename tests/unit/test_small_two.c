@@ -79,7 +79,7 @@ static uint64_t hash_batch(const struct mem_batch *batch, enum phase phase)
 		const struct mem_move *move = &batch->move[i];
 
 		hash = mix(hash, move->page.n << 32 | move->from.n << 16 | move->to.n);
-		hash = mix(hash, (move->has_rider ? move->rider.n + 1 : 0) << 8 | move->access << 1 | move->chained);
+		hash = mix(hash, (move->has_rider ? move->rider.n + 1 : 0) << 8 | (uint64_t)move->access << 1 | move->chained);
 	}
 	return hash;
 }
