@@ -63,7 +63,8 @@ static enum scrim_violation check_backend(const struct walk *walk, gfn_t page)
 	bool present = config->port->map_get(config->port_context, page, &frame, &access);
 
 	if (!present) {
-		bool may_be = want_access == MEM_ACCESS_NONE || !mem_is_ram(walk->mem, page);
+		/* Of a large entry that a batch has taken apart, all is absent until the batch ends. */
+		bool may_be = walk->mem->in_flight > 0 || !mem_is_ram(walk->mem, page);
 
 		return may_be ? SCRIM_HOLDS : SCRIM_V4_BACKEND_STALE;
 	}
