@@ -54,7 +54,7 @@ BAD_RANGES = (  # of virtualize, and of devirtualize
     ("--range 64M-0x5000001", "does not start and end with a page"),
     ("--range 64M-80M --range 72M-96M", "overlap"),
     ("--range 64M-80M --range 64M-80M", "overlap"),
-    ("--range 64M-64G", "a hole, a device or firmware"),
+    ("--range 64M-64G", "refused"),
     ("--range 0xfee00000-0xfee01000", "a hole, a device or firmware"),
     ("--range 0xb0000000-0xb0100000", "a hole, a device or firmware"),
     ("--range 0xa0000-0x100000", "a hole, a device or firmware"),
