@@ -231,8 +231,8 @@ static bool is_frame_right(struct walk *walk, gfn_t page, uint64_t bit)
 	mfn_t frame = gfn_home(page);
 
 	walk->where = gfn_address(page);
-	if (frames_is_spare(walk->mem, frame))
-		return entry == p2m_make_entry(frame, MEM_ACCESS_ALL) && is_free_right(walk, frame, bit);
+	if (frames_is_spare(walk->mem, frame)) /* its page, if it has one, is as Identity has it: check_changed_page */
+		return is_free_right(walk, frame, bit);
 	if (!p2m_is_displaced(entry, page))
 		return see(walk, bit, p2m_entry_access(entry));
 	return p2m_entry_access(entry) == MEM_ACCESS_NONE || is_free_right(walk, frame, bit);

@@ -223,10 +223,11 @@ static void clear_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit
 static enum mem_step open_cycles(struct mem *mem, struct mem_batch *batch, uint32_t limit)
 {
 	enum mem_step step = MEM_STEP_AGAIN;
+	uint64_t begin = mem->remap.idle;
 	uint32_t work = SWEEP_WORK;
 	gfn_t page;
 
-	while (batch->count < limit && !is_round(mem, mem->remap.open_quiet) &&
+	while (batch->count < limit && !is_round(mem, mem->remap.open_quiet) && !is_round(mem, mem->remap.idle - begin) &&
 	       next_displaced(mem, &mem->remap.open_cursor, &work, &mem->remap.open_quiet, &page)) {
 		uint64_t entry = p2m_entry(mem, page);
 

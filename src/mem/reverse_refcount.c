@@ -125,26 +125,23 @@ static void answer(struct mem *mem)
 		reverse_sweep(mem);
 }
 
-/* --- the check: every page takes one away, nothing may be left; then all is put back --- */
+/*
+ * --- the check: every page takes one away, nothing may be left; then all is put back. That an occupied frame has a
+ * count, which is not 0, was seen before: it was not free. ---
+ */
 
 static bool subtract(struct mem *mem, gfn_t page, uint64_t entry)
 {
-	uint32_t *count = count_of(mem, p2m_entry_frame(entry));
-
 	(void)page;
-	if (count)
-		--*count;
-	return count != NULL;
+	--*count_of(mem, p2m_entry_frame(entry));
+	return true;
 }
 
 static bool put_back(struct mem *mem, gfn_t page, uint64_t entry)
 {
-	uint32_t *count = count_of(mem, p2m_entry_frame(entry));
-
 	(void)page;
-	if (count)
-		++*count;
-	return count != NULL;
+	++*count_of(mem, p2m_entry_frame(entry));
+	return true;
 }
 
 static bool any_left(const struct mem *mem, uint64_t *where)
@@ -178,14 +175,15 @@ static bool is_busy_right(const struct mem *mem, uint64_t first, uint64_t *where
 
 static enum scrim_violation check(struct mem *mem, uint64_t *where)
 {
-	bool wrong = false;
+	bool wrong;
 
 	for (uint64_t first = 0; first < mem->frame_chunk_count << P2M_CHUNK_SHIFT; first += COUNT_FRAMES)
 		if (!is_busy_right(mem, first, where))
 			return SCRIM_V3_FRAME_STATE;
 	if (mem->in_flight > 0)
 		return SCRIM_HOLDS; /* held frames count more than P2M says */
-	wrong = !reverse_each_displaced(mem, subtract) || any_left(mem, where);
+	(void)reverse_each_displaced(mem, subtract);
+	wrong = any_left(mem, where);
 	(void)reverse_each_displaced(mem, put_back);
 	return wrong ? SCRIM_V3_FRAME_STATE : SCRIM_HOLDS;
 }

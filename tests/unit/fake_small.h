@@ -10,7 +10,7 @@
 #define SMALL_PAGES  16u   /* RAM: pages 0 to ram_pages - 1; the reserve begins at page 8 */
 #define SMALL_SPARE  8u
 #define SMALL_STALE  8u
-#define SMALL_LEAVES 16u
+#define SMALL_TABLES 6u /* pages for tables: as many as all reverses and the map can need here */
 
 struct small_world {
 	const char *fault;
@@ -25,6 +25,8 @@ struct small_world {
 	uint32_t lent; /* bits: pages that the OS does not touch */
 	struct range_list ram;
 	uint64_t storage[2048];
+	uint64_t table[SMALL_TABLES][512]; /* here, so that a copy of the world is the world at that time */
+	bool table_used[SMALL_TABLES];
 };
 
 /* Pages `map[i]` = their frames (shared where equal), under the given reverse. */
@@ -33,5 +35,8 @@ void small_start(struct small_world *world, struct mem *mem, const uint32_t *map
 /* The OS writes a page, as a CPU with the oldest translation that may still be held. False: it has to wait. */
 bool small_write(struct small_world *world, uint32_t page);
 
-/* Every page reads what was written. */
+/* Every page that is present reads what was written. */
+void small_verify_present(struct small_world *world);
+
+/* None is absent, too, and nothing is left to be flushed. */
 void small_verify(struct small_world *world);

@@ -12,8 +12,10 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "fake_small.h"
 #include "mem/mem_check.h"
 #include "mem/p2m.h"
+#include "mem/reverse.h"
 
 /* Displaced in the sound map, into the first four frames of the reserve. Chunk 3 holds the reserve and no leaf. */
 static const uint64_t displaced_pages[] = { 300, 301, 600, 2200 };
@@ -21,11 +23,16 @@ static const uint64_t displaced_pages[] = { 300, 301, 600, 2200 };
 #define HOLE    200u /* in chunk 0, which has a leaf */
 #define AT_HOME 310u /* RAM in chunk 0 */
 
+/* Words of a leaf of the back map (reverse_backmap.c): two for a frame, the second is who is in it. */
+#define BACK_FREE  0x80000000u
+#define BACK_LIMBO 0x40000000u
+
 struct bench {
 	struct fake_machine machine;
 	struct mem mem;
 	struct mem_view view;
 	struct range_list other_ranges;
+	struct mem_batch batch;
 };
 
 static struct bench bench;
@@ -140,6 +147,103 @@ static void backend_identity_chunk_away(struct bench *b)
 		hardware_entry_of(b, page)->frame = page - 1;
 }
 
+/* --- books and counts --- */
+
+static void lent_page_displaced(struct bench *b)
+{
+	assert_true(ranges_set_type(&b->mem.lent, 300 * PAGE_SIZE, 301 * PAGE_SIZE, RANGE_RAM));
+	b->mem.lent_frames = 1;
+}
+
+static void chunk_displaced_off(struct bench *b) { b->mem.root[1].displaced--; }
+static void chunk_changed_off(struct bench *b) { b->mem.root[1].changed++; }
+static void read_only_off(struct bench *b) { b->mem.read_only++; }
+static void in_flight_off(struct bench *b) { b->mem.in_flight++; }
+static void saved_off(struct bench *b) { b->mem.saved++; }
+static void hint_at_home(struct bench *b) { b->mem.hint[b->mem.hint_count++] = gfn(AT_HOME); }
+static void cache_at_home(struct bench *b) { b->mem.free_cache[0] = AT_HOME + 1; }
+
+/* One who may write, and one who may read. */
+static void frame_shared_with_writer(struct bench *b)
+{
+	*entry_of(b, 301) = (uint64_t)FAKE_RESERVE_FIRST << PAGE_SHIFT | MEM_ACCESS_READ;
+	*hardware_entry_of(b, 301) = (struct fake_entry){ 301, FAKE_RESERVE_FIRST, 1, MEM_ACCESS_READ };
+	b->mem.read_only = 1;
+}
+
+static void reverse_leaf_left(struct bench *b)
+{
+	struct mem_moved moved = { 0 };
+
+	assert_int_equal(fake_bring_home(&b->mem, SCRIM_BATCH_MAX, &moved), 0);
+	b->mem.reverse_leaf_count++;
+}
+
+static uint32_t *back_words(struct bench *b, uint64_t number)
+{
+	return (uint32_t *)b->mem.back_slot[number / P2M_CHUNK_PAGES].leaf + 2 * (number % P2M_CHUNK_PAGES);
+}
+
+/* A batch holds page 2200, so that frames may be between two places. */
+static void begin_batch(struct bench *b)
+{
+	assert_int_equal(mem_remap_start(&b->mem, MEM_REMAP_DIRECT, gfn(2200), gfn(2201)), SCRIM_OK);
+	while (mem_remap_begin(&b->mem, &b->batch, 1) == MEM_STEP_AGAIN)
+		;
+	assert_int_equal(b->mem.in_flight, 1);
+}
+
+static void back_home_not_free(struct bench *b) { back_words(b, 300)[1] = BACK_LIMBO; }
+static void back_occupied_free(struct bench *b) { back_words(b, FAKE_RESERVE_FIRST)[1] = BACK_FREE; }
+static void back_free_at_home(struct bench *b) { back_words(b, AT_HOME)[1] = BACK_FREE; }
+static void back_busy_off(struct bench *b) { b->mem.back_slot[3].busy++; }
+static void back_free_count_off(struct bench *b) { b->mem.back_slot[3].free_count++; }
+static void back_other_page(struct bench *b) { back_words(b, FAKE_RESERVE_FIRST)[1] = AT_HOME + 1; }
+static void back_page_off_the_machine(struct bench *b) { back_words(b, FAKE_RESERVE_FIRST)[1] = BACK_LIMBO - 1; }
+static void back_page_without_leaf(struct bench *b) { back_words(b, FAKE_RESERVE_FIRST)[1] = 4300 + 1; }
+static void back_list_is_ring(struct bench *b) { back_words(b, 300)[0] = 300 + 1; }
+
+static void back_home_nothing(struct bench *b)
+{
+	begin_batch(b);
+	back_words(b, 300)[1] = 0;
+}
+
+static void back_spare_nothing(struct bench *b)
+{
+	begin_batch(b);
+	back_words(b, FAKE_RESERVE_FIRST + 9)[1] = 0;
+}
+
+static void back_stranger_lost(struct bench *b)
+{
+	begin_batch(b);
+	back_words(b, FAKE_RESERVE_FIRST)[1] = BACK_LIMBO;
+}
+
+static uint32_t *count_word(struct bench *b, uint64_t frame)
+{
+	assert_int_equal(mem_use_reverse(&b->mem, MEM_REVERSE_REFCOUNT), SCRIM_OK);
+	return (uint32_t *)b->mem.count_slot[frame / 1024].leaf + frame % 1024;
+}
+
+static void count_high(struct bench *b) { ++*count_word(b, FAKE_RESERVE_FIRST); }
+static void count_low(struct bench *b) { --*count_word(b, FAKE_RESERVE_FIRST); }
+
+static void count_busy_off(struct bench *b)
+{
+	(void)count_word(b, FAKE_RESERVE_FIRST);
+	b->mem.count_slot[FAKE_RESERVE_FIRST / 1024].busy--;
+}
+
+/* The bit of a frame that somebody is in, in the window that the search has kept. */
+static void search_bit_lost(struct bench *b)
+{
+	assert_int_equal(mem_use_reverse(&b->mem, MEM_REVERSE_SEARCH), SCRIM_OK);
+	assert_false(frames_is_free(&b->mem, mfn(FAKE_RESERVE_FIRST)));
+	b->mem.window[FAKE_RESERVE_FIRST / 64] &= ~(1ull << FAKE_RESERVE_FIRST % 64);
+}
+
 static void page_absent(struct bench *b)
 {
 	*entry_of(b, 301) &= ~3ull;
@@ -189,6 +293,7 @@ struct mutation {
 static const struct mutation mutations[] = {
 	{ MUTATION(nothing, SCRIM_HOLDS, 0) },
 	{ MUTATION(state_remapping, SCRIM_HOLDS, 0) },
+	{ MUTATION(begin_batch, SCRIM_HOLDS, 0) },
 	{ MUTATION(hole_hidden, SCRIM_HOLDS, 0) },
 	{ MUTATION(hole_read_only, SCRIM_HOLDS, 0) },
 	{ MUTATION(all_home, SCRIM_HOLDS, 0) },
@@ -211,6 +316,32 @@ static const struct mutation mutations[] = {
 	{ MUTATION(free_count_off, SCRIM_V3_FRAME_STATE, 0) },
 	{ MUTATION(free_count_off_at_home, SCRIM_V3_FRAME_STATE, 0) },
 	{ MUTATION(reserve_in_ram, SCRIM_V3_FRAME_STATE, 300) },
+	{ MUTATION(lent_page_displaced, SCRIM_V3_FRAME_STATE, 300) },
+	{ MUTATION(chunk_displaced_off, SCRIM_V3_FRAME_STATE, 512) },
+	{ MUTATION(chunk_changed_off, SCRIM_V3_FRAME_STATE, 512) },
+	{ MUTATION(read_only_off, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(in_flight_off, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(saved_off, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(hint_at_home, SCRIM_V3_FRAME_STATE, AT_HOME) },
+	{ MUTATION(cache_at_home, SCRIM_V3_FRAME_STATE, AT_HOME) },
+	{ MUTATION(frame_shared_with_writer, SCRIM_V3_FRAME_STATE, 301) },
+	{ MUTATION(reverse_leaf_left, SCRIM_V2_NATIVE_NOT_CLEAN, 0) },
+	{ MUTATION(back_home_not_free, SCRIM_V3_FRAME_STATE, 300) },
+	{ MUTATION(back_occupied_free, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_free_at_home, SCRIM_V3_FRAME_STATE, AT_HOME) },
+	{ MUTATION(back_busy_off, SCRIM_V3_FRAME_STATE, 3 * FAKE_CHUNK) },
+	{ MUTATION(back_free_count_off, SCRIM_V3_FRAME_STATE, 3 * FAKE_CHUNK) },
+	{ MUTATION(back_other_page, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_page_off_the_machine, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_page_without_leaf, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_list_is_ring, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_home_nothing, SCRIM_V3_FRAME_STATE, 300) },
+	{ MUTATION(back_spare_nothing, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 9) },
+	{ MUTATION(back_stranger_lost, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(count_high, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(count_low, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(count_busy_off, SCRIM_V3_FRAME_STATE, 1024) },
+	{ MUTATION(search_bit_lost, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
 
 	{ MUTATION(backend_other_frame, SCRIM_V4_BACKEND_STALE, 600) },
 	{ MUTATION(backend_home_page_away, SCRIM_V4_BACKEND_STALE, AT_HOME) },
@@ -262,6 +393,28 @@ static void test_repeatable(void **unused)
 	tear_down(&bench);
 }
 
+/* Pages that wait for one another and no free frame to begin with: valid, but for what is to be kept back. */
+static void test_no_frame_kept(void **unused)
+{
+	static const uint32_t swapped[] = { 1, 0, 3, 2 };
+	static const struct mem_view view = { .state = SCRIM_VIRTUALIZED, .all_cpus_translate = true };
+	static struct small_world world;
+	uint64_t where;
+
+	(void)unused;
+	for (uint32_t spare = 0; spare < 2; spare++)
+		for (uint32_t reverse = 0; reverse < MEM_REVERSE_COUNT; reverse++) {
+			small_start(&world, &bench.mem, swapped, 4, spare);
+			assert_int_equal(mem_use_reverse(&bench.mem, (enum mem_reverse)reverse), SCRIM_OK);
+			assert_int_equal(mem_check(&bench.mem, &view, &where), spare ? SCRIM_HOLDS : SCRIM_V6_RESERVE);
+			assert_int_equal(mem_remap_start(&bench.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)),
+					 spare ? SCRIM_OK : SCRIM_ENOFRAME);
+			bench.mem.hint[bench.mem.hint_count++] = gfn(2); /* its home is not free */
+			assert_int_equal(mem_check(&bench.mem, &view, &where), SCRIM_V3_FRAME_STATE);
+			assert_int_equal(where, 2 * PAGE_SIZE);
+		}
+}
+
 /* A chunk without a leaf is looked at by its first whole page of RAM, or not at all. */
 static void test_ragged_ram(void **unused)
 {
@@ -297,6 +450,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_mutation),
 		cmocka_unit_test(test_repeatable),
+		cmocka_unit_test(test_no_frame_kept),
 		cmocka_unit_test(test_ragged_ram),
 	};
 

@@ -9,7 +9,7 @@
 
 #include <sanitizer/common_interface_defs.h>
 
-#define SCRIPTS 24u
+#define SCRIPTS 40u
 #define SCRIPTS_SOAK 600u
 #define SCRIPT_BYTES 1500u
 
@@ -27,6 +27,8 @@ static void run_seed(void)
 
 	for (uint32_t i = 0; i < SCRIPT_BYTES; i++)
 		bytes[i] = (uint8_t)random_next(&random);
+	if (seed % 2)
+		bytes[0] = (uint8_t)((bytes[0] & ~SCRIPT_CPUS) | SCRIPT_RESTLESS);
 	script_run(bytes, SCRIPT_BYTES);
 }
 
@@ -43,10 +45,12 @@ static void test_random_scripts(void **unused)
 		run_seed();
 		return;
 	}
-	printf("%" PRIu64 " requests, %" PRIu64 " carried out, %" PRIu64 " accesses, %" PRIu64 " turns, %" PRIu64
+	printf("%" PRIu64 " requests, %" PRIu64 " carried out, %" PRIu64 " beside others, %" PRIu64
+	       " while pages were in flight, %" PRIu64 " accesses, %" PRIu64 " turns, %" PRIu64
 	       " pages displaced, %" PRIu64 " shared at most, %" PRIu64 " scripts ended in NATIVE\n",
-	       script_counts.requests, script_counts.accepted, script_counts.writes, script_counts.turns,
+	       script_counts.requests, script_counts.accepted, script_counts.beside, script_counts.in_flight, script_counts.writes, script_counts.turns,
 	       script_counts.displaced, script_counts.shared, script_counts.native);
+	assert_true(script_counts.in_flight > 0);
 	for (uint32_t op = 0; op < SCRIM_OP_COUNT; op++)
 		if (!script_counts.ops[op])
 			fail_msg("operation %u was never carried out", op);
@@ -62,9 +66,10 @@ static void test_seeds(void **unused)
 		script_counts = (struct script_counts){ 0 };
 		seed = 1000000 + i;
 		script_run(bytes, length);
-		printf("seed %u, %zu bytes: %" PRIu64 " requests, %" PRIu64 " carried out, %" PRIu64 " displaced, %" PRIu64
-		       " shared\n",
-		       i, length, script_counts.requests, script_counts.accepted, script_counts.displaced, script_counts.shared);
+		printf("seed %u, %zu bytes: %" PRIu64 " requests, %" PRIu64 " carried out, %" PRIu64 " in flight, %" PRIu64
+		       " displaced, %" PRIu64 " shared\n",
+		       i, length, script_counts.requests, script_counts.accepted, script_counts.in_flight,
+		       script_counts.displaced, script_counts.shared);
 		assert_true(script_counts.displaced > 100);
 		assert_int_equal(script_counts.native, 1);
 	}

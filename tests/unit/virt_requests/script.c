@@ -22,6 +22,8 @@ static struct script {
 	size_t left;
 	uint64_t epoch; /* programs and requests that have begun */
 	uint32_t status; /* of the last request */
+	bool preempted;  /* of this operation: others may run within it */
+	bool restless;   /* ... within each, and nobody waits for what went before */
 } script;
 
 static uint64_t fetch(uint32_t bytes)
@@ -74,6 +76,7 @@ static void task_request(struct cpu *cpu, struct sim_task *task)
 	uint64_t epoch = ++script.epoch;
 
 	one.before = (struct request){ .eax = task->op, .argument = { task->argument[0], task->argument[1] } };
+	script_counts.in_flight += machine.mem.in_flight > 0;
 	sim_exit_begin(cpu);
 	one.allowed = one.alone ? judge_allowed(&one.before) : 0;
 	if (one.alone)
@@ -83,6 +86,7 @@ static void task_request(struct cpu *cpu, struct sim_task *task)
 	one.alone &= epoch == script.epoch;
 	judge_answer(&one);
 	script_counts.requests++;
+	script_counts.beside += !one.alone;
 	script_counts.accepted += one.after.eax == SCRIM_OK;
 	if (one.after.eax == SCRIM_OK)
 		script_counts.ops[task->op & 31]++;
@@ -123,6 +127,7 @@ static void request(uint64_t number, struct sim_task task)
 	bool lends = task.op == SCRIM_REQUEST(SCRIM_OP_LEND), unlends = task.op == SCRIM_REQUEST(SCRIM_OP_UNLEND);
 
 	task.run = task_request;
+	task.preempted = script.preempted;
 	script.status = SCRIM_STATUS_COUNT;
 	if (lends || unlends)
 		sim_finish();
@@ -309,13 +314,16 @@ static void take_offline(uint64_t cpu)
 		give(cpu, (struct sim_task){ .run = sim_task_offline }, false);
 }
 
-static void start_one(uint64_t cpu)
+/* One that is offline; `any`: or one that runs, as an OS does that starts a CPU again before that one has come to its end. */
+static void start_one(uint64_t number, bool any)
 {
 	sim_finish();
+	const struct cpu *self = choose(number, false);
 	for (uint32_t i = 0; i < SIM_CPUS; i++) {
-		if (sim_runs_os(&machine.cpu[i]) || machine.count.cpus_lost)
+		const struct cpu *target = &machine.cpu[(number + 1 + i) % SIM_CPUS];
+		if (target == self || (sim_runs_os(target) && !any) || machine.count.cpus_lost)
 			continue;
-		give(cpu, (struct sim_task){ .run = sim_task_start_cpu, .argument = { i } }, false);
+		give(number, (struct sim_task){ .run = sim_task_start_cpu, .argument = { target->index } }, false);
 		sim_finish();
 		return;
 	}
@@ -343,9 +351,9 @@ static void hand_over(uint64_t cpu)
 	check_machine(true);
 }
 
-static void run_request(uint64_t cpu, bool is_wild, bool preempted)
+static void run_request(uint64_t cpu, bool is_wild)
 {
-	struct sim_task task = { .preempted = preempted };
+	struct sim_task task = { .op = 0 };
 
 	if (is_wild) {
 		task.op = (uint32_t)fetch(4);
@@ -374,7 +382,7 @@ static void run_cpu_event(enum script_kind kind, uint64_t cpu)
 		take_offline(cpu);
 		break;
 	case SCRIPT_START:
-		start_one(cpu);
+		start_one(cpu, fetch(1) & 1);
 		break;
 	case SCRIPT_ARRIVE:
 		arrive_one();
@@ -396,12 +404,12 @@ static void run_cpu_event(enum script_kind kind, uint64_t cpu)
 	}
 }
 
-static void run_operation(enum script_kind kind, uint64_t cpu, bool preempted)
+static void run_operation(enum script_kind kind, uint64_t cpu)
 {
 	switch (kind) {
 	case SCRIPT_REQUEST:
 	case SCRIPT_WILD:
-		run_request(cpu, kind == SCRIPT_WILD, preempted);
+		run_request(cpu, kind == SCRIPT_WILD);
 		break;
 	case SCRIPT_ADVANCE:
 		advance(cpu);
@@ -440,17 +448,20 @@ static enum script_kind kind_of(uint8_t byte)
 	return SCRIPT_REQUEST;
 }
 
-/* What, weighted; which CPU, and how many turns those before it have had by then: mostly all. */
+/* What, weighted; which CPU, and how many turns those before it have had by then: often all. */
 static void next_operation(void)
 {
 	enum script_kind kind = kind_of((uint8_t)fetch(1));
 	uint64_t turns = fetch(1);
 
-	if (turns >> 3 < 20)
+	if (script.restless)
+		sim_turns((uint32_t)(turns >> 3));
+	else if (turns >> 3 < SCRIPT_TURNS)
 		sim_finish();
 	else
-		sim_turns(3 * (uint32_t)(turns >> 3) - 60);
-	run_operation(kind, turns & 3, turns >> 2 & 1);
+		sim_turns((uint32_t)(turns >> 3) - SCRIPT_TURNS);
+	script.preempted = turns >> 2 & 1 || script.restless;
+	run_operation(kind, turns & 3);
 }
 
 /* --- the end --- */
@@ -490,6 +501,7 @@ static void check_native(void)
 
 static void go_home(void)
 {
+	script.preempted = false;
 	sim_limit_tables(UINT32_MAX);
 	sim_finish();
 	check_machine(true);
@@ -512,10 +524,11 @@ void script_run(const uint8_t *data, size_t bytes)
 	uint32_t kind = (uint32_t)fetch(1);
 	const struct sim_config config = { .has_1g = !(kind & 1),
 					   .map_late = kind >> 1 & 1,
-					   .last_stays_out = (kind >> 2 & 3) == 3,
+					   .last_stays_out = (kind & SCRIPT_CPUS) == SCRIPT_ONE_STAYS_OUT,
 					   .reserve_frames = frames[kind >> 4 & 3],
 					   .tables = tables[kind >> 6 & 3] };
 	sim_start(&config);
+	script.restless = (kind & SCRIPT_CPUS) == SCRIPT_RESTLESS;
 	for (uint32_t i = 0; script.left && i < OPERATIONS_MAX; i++)
 		next_operation();
 	go_home();

@@ -8,9 +8,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define SCRIPT_TURNS 12u
+
+/* In the first byte, which is about the machine: its CPUs. Restless ones: others run within each operation, and beside it. */
+#define SCRIPT_CPUS 0x0cu
+#define SCRIPT_RESTLESS 0x04u
+#define SCRIPT_ONE_STAYS_OUT 0x0cu
+
 /*
  * An operation: a byte, modulo SCRIPT_KINDS, from this one of the list to the next; a byte with the CPU (bits 0-1), whether others may
- * run within it (bit 2), and how many turns what went before has had by then (bits 3-7, below 20: all); its arguments.
+ * run within it (bit 2), and how many turns what went before has had by then (bits 3-7 less SCRIPT_TURNS; below: all); its
+ * arguments.
  */
 enum script_kind {
 	SCRIPT_REQUEST = 0, /* an operation of the ABI, with arguments steered to what may be */
@@ -37,7 +45,7 @@ void script_run(const uint8_t *data, size_t bytes);
 
 /* What scripts have done so far, for a look at what they reach. */
 struct script_counts {
-	uint64_t requests, accepted, writes, turns, displaced, shared, native;
+	uint64_t requests, accepted, beside, in_flight, writes, turns, displaced, shared, native;
 	uint64_t ops[32];
 };
 

@@ -9,7 +9,7 @@
 #define WHOLE_RAM 0xa1  /* the piece of RAM around the address */
 #define TWO_MIB 0xa0
 #define WITHIN 4        /* turns: others run within it; */
-#define BESIDE 0xe0     /* ... and what went before is not over */
+#define BESIDE (SCRIPT_TURNS << 3)    /* ... and what went before is not over: it has had so many turns, in steps of 8 */
 
 static struct {
 	uint8_t *bytes;
@@ -45,7 +45,7 @@ static void put_range(uint32_t length, uint32_t page)
 static void advance(uint32_t times, uint32_t turns, uint32_t how)
 {
 	for (uint32_t i = 0; i < times; i++) {
-		put_kind(SCRIPT_ADVANCE, turns + (turns & BESIDE ? i % 3 : 0));
+		put_kind(SCRIPT_ADVANCE, turns + (turns & BESIDE ? i % 3 + i % 12 * 8 : 0));
 		put(how);
 	}
 }
@@ -116,6 +116,17 @@ static void home(uint32_t turns, uint32_t how)
 	put_kind(SCRIPT_VISITS, 0);
 }
 
+/* With programs between the steps, so that TLBs are full when the last page has come. */
+static void home_at_work(uint32_t turns, uint32_t how)
+{
+	for (uint32_t i = 0; i < 12; i++) {
+		advance(1, turns, how);
+		for (uint32_t cpu = 0; cpu < 3; cpu++)
+			put_access(SCRIPT_READ, cpu, 180 * (i / 2) + 90 * cpu, i);
+	}
+	put_kind(SCRIPT_VISITS, 0);
+}
+
 static void make_straight(void)
 {
 	put(0);
@@ -150,8 +161,10 @@ static void make_portion(void)
 	scatter(0);
 	share(0);
 	devirtualize(1, 700, 0);
-	home(0, 100);
+	home_at_work(1, 100);
 	touch(0);
+	devirtualize(1, 1000, 0);
+	home_at_work(1, 255);
 	devirtualize(0, 0, 1);
 	home(0, 100);
 }
@@ -163,7 +176,9 @@ static void make_paused(void)
 	aim(EVERYTHING, 0);
 	scatter(0);
 	devirtualize(0, 0, 0);
+	advance(3, BESIDE | WITHIN, 40);
 	touch(BESIDE);
+	advance(1, BESIDE | WITHIN, 255);
 	home(BESIDE, 255);
 }
 
@@ -187,14 +202,26 @@ static void make_lent(void)
 
 static void make_beside(void)
 {
-	put(0);
+	put(SCRIPT_RESTLESS);
 	virtualize(0);
 	aim(EVERYTHING, 0);
 	scatter(BESIDE | WITHIN);
 	touch(BESIDE | WITHIN);
 	share(BESIDE | WITHIN);
 	touch(BESIDE | WITHIN);
+	for (uint32_t i = 0; i < 6; i++) {
+		advance(2, BESIDE | WITHIN, 50);
+		put_request(SCRIM_OP_REVERSE, 1);
+		put(i % 3);
+		put(0);
+	}
 	devirtualize(0, 0, 0);
+	advance(3, BESIDE | WITHIN, 60);
+	advance(2, BESIDE | WITHIN, 255);
+	put_request(SCRIM_OP_ABORT, 2);
+	put(0);
+	put(0);
+	devirtualize(0, 0, 1);
 	home(BESIDE | WITHIN, 30);
 	touch(BESIDE | WITHIN);
 	home(BESIDE | WITHIN, 30);
@@ -209,10 +236,14 @@ static void make_guarded(void)
 	put_kind(SCRIPT_OFFLINE, 2);
 	touch(0);
 	devirtualize(0, 0, 0);
-	home(0, 200);
+	home_at_work(0, 200);
 	put_kind(SCRIPT_START, 0);
+	put(0);
 	put_kind(SCRIPT_ARRIVE, 0);
 	put_kind(SCRIPT_EOI, 1);
+	put_kind(SCRIPT_START, 1);
+	put(1);
+	put_kind(SCRIPT_ARRIVE, 0);
 	touch(0);
 }
 

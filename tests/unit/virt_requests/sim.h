@@ -11,7 +11,7 @@
 #define SIM_START KIB(64) /* lower is not for programs */
 #define SIM_END MIB(16)
 #define SIM_PAGES (SIM_END >> PAGE_SHIFT)
-#define SIM_TLB_ENTRIES 8u
+#define SIM_TLB_ENTRIES 32u
 #define SIM_APIC 0xfee00000ull
 #define SIM_TABLES_MAX 160u
 

@@ -19,6 +19,7 @@
 
 #define STACK_BYTES KIB(256)
 #define TURNS_MAX 40000u /* of a script that goes on: the longest wait is for a deaf CPU */
+#define PREEMPTED_TURNS 6u
 #define TSC_STEP 20000u
 #define TSC_HZ 1000000u
 #define NPT_BITS 0x000ffffffffff000ull
@@ -220,10 +221,16 @@ void cpu_pause(void)
 	let_others();
 }
 
+/* Long enough that others may begin and end something. */
+static void be_preempted(void)
+{
+	for (uint32_t i = 0; current->task.preempted && i < PREEMPTED_TURNS; i++)
+		let_others();
+}
+
 bool lock_try(struct lock *lock)
 {
-	if (current->task.preempted)
-		let_others();
+	be_preempted();
 	if (lock->taken)
 		return false;
 	lock->taken = 1;
@@ -235,8 +242,7 @@ void lock_release(struct lock *lock)
 	if (!lock->taken)
 		sim_fail("the lock is free already");
 	lock->taken = 0;
-	if (current->task.preempted)
-		let_others();
+	be_preempted();
 }
 
 bool apic_is_x2apic(void)

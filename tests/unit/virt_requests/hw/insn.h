@@ -10,3 +10,13 @@
 uint64_t rdtsc(void);
 void cpu_pause(void);
 bool wrmsr_safe(uint32_t msr, uint64_t value);
+
+static inline void rep_movsq(void *to, const void *from, uint64_t words)
+{
+	__builtin_memcpy(to, from, words * sizeof(uint64_t));
+}
+
+static inline bool repe_cmpsq(const void *a, const void *b, uint64_t words)
+{
+	return __builtin_memcmp(a, b, words * sizeof(uint64_t)) == 0;
+}
