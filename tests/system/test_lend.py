@@ -123,3 +123,34 @@ def lend_kexec(t):
         cpus.check_settled(machine, "native")
         check_equal(machine.status()["pages"], boot["pages"], "pages at the end")
     print(f"figure: kexec with {used} pages in lent frames: none is lent in the next kernel, {mib} MiB verified there")
+
+
+@test("lend-crash", cost=40)
+def lend_crash(t):
+    """The crash kernel comes up while lent frames hold pages, and reads the first kernel's memory; a reset gives all back."""
+    with t.machine(kernel="full", cpus=2, memory="1G", args=f"{test_reboot.CRASH_RESERVE} {test_reboot.PANIC}", options=OPTIONS, kexec=True,
+                   reboot=True) as machine:
+        machine.wait_ready()
+        boot = machine.status()
+        machine.must("kexec -p /boot/vmlinuz --initrd=/boot/initramfs "
+                     f"--command-line='{test_reboot.KERNEL_ARGS} {test_reboot.CRASH_ARGS} nr_cpus=1'")
+        lend(machine, boot)
+        machine.must("scrimctl virtualize")
+        used = away(machine, RESERVE_FRAMES + 1024)
+        before = machine.boot_id
+        machine.send(test_reboot.CRASH)
+        machine.wait_ready()
+        check(machine.boot_id != before, "it was the same kernel that answered")
+        machine.must("test -e /proc/vmcore && scrimctl check && dd if=/proc/vmcore bs=1M count=16 of=/dev/null 2>/dev/null")
+        machine.must("scrimctl devirtualize && scrimctl check")
+        status = machine.status()
+        check_equal((status["pages"]["displaced"], status["pages"]["lent_frames"]), (0, 0), "pages displaced, frames lent in the crash kernel")
+        test_reboot.reset(machine, "acpi")
+        cpus.check_settled(machine, "native")
+        lend(machine, boot)
+        machine.must("scrimctl virtualize")
+        away(machine, RESERVE_FRAMES + 1024)
+        test_reboot.reset(machine, "acpi")
+        status = cpus.check_settled(machine, "native")
+        check_equal(status["pages"], boot["pages"], "pages after a reset")
+    print(f"figure: crash kernel with {used} pages in lent frames: all home there, none lent; a reset with as many: as after the first boot")
