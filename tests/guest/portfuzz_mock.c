@@ -127,7 +127,8 @@ static struct mock_reply mock_state_op(uint32_t op, uint64_t argument0, uint64_t
 	return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
 }
 
-/* Operations on ranges are sent with something wrong, all others of these in states where they are refused, or with a number too large. */
+/* Operations on ranges are sent with something wrong, all others of these in states where they are refused, or with a
+ * number too large. */
 static struct mock_reply mock_ranged(uint32_t op, uint64_t argument0, uint64_t argument1)
 {
 	bool ranged = op == SCRIM_OP_MANAGE || op == SCRIM_OP_AIM || op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND;
@@ -138,8 +139,10 @@ static struct mock_reply mock_ranged(uint32_t op, uint64_t argument0, uint64_t a
 		return (struct mock_reply){ .status = SCRIM_EALIGN };
 	if (ranged && argument1 <= argument0)
 		return (struct mock_reply){ .status = SCRIM_EINVAL };
-	if (op == SCRIM_OP_AIM || (op == SCRIM_OP_MANAGE && mock.state != SCRIM_COMMENCING && mock.state != SCRIM_VIRTUALIZED) ||
-	    ((op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND) && mock.state > SCRIM_NATIVE && mock.state != SCRIM_VIRTUALIZED))
+	if (op == SCRIM_OP_AIM ||
+	    (op == SCRIM_OP_MANAGE && mock.state != SCRIM_COMMENCING && mock.state != SCRIM_VIRTUALIZED) ||
+	    ((op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND) && mock.state > SCRIM_NATIVE &&
+	     mock.state != SCRIM_VIRTUALIZED))
 		return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
 	if (ranged)
 		return (struct mock_reply){ .status = op == SCRIM_OP_UNLEND ? SCRIM_EINVAL : SCRIM_ENOTRAM };

@@ -91,7 +91,8 @@ static uint32_t model_index(bool valid)
 
 /* --- operations on ranges --- */
 
-/* Some of the page at this address lies in a range of this kind: then a range that begins or ends there may be a valid one. */
+/* Some of the page at this address lies in a range of this kind: then a range that begins or ends there may be a valid
+ * one. */
 static bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t address)
 {
 	uint64_t page = address & ~PAGE_MASK, last = page + PAGE_MASK;
@@ -102,7 +103,8 @@ static bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t addre
 	return false;
 }
 
-/* What may be said against [start, end) of this kind; 0 where it may be a valid one. Of several faults any may be told. */
+/* What may be said against [start, end) of this kind; 0 where it may be a valid one. Of several faults any may be told.
+ */
 static uint32_t model_range_faults(const struct fuzz *fuzz, unsigned kind, uint64_t start, uint64_t end)
 {
 	uint32_t faults = 0;

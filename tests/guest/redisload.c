@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A client of redis that knows every answer beforehand. It keeps, for each of its keys, which generation of a value the server
- * must hold, and talks RESP over a UNIX socket, several commands in flight. The first answer that is not the expected one ends the
- * program with status 1, as does a server that does not answer. Ends on SIGTERM, when all keys were read once more.
+ * A client of redis that knows every answer beforehand. It keeps, for each of its keys, which generation of a value the
+ * server must hold, and talks RESP over a UNIX socket, several commands in flight. The first answer that is not the
+ * expected one ends the program with status 1, as does a server that does not answer. Ends on SIGTERM, when all keys
+ * were read once more.
  */
 #include "guest_util.h"
 
@@ -53,7 +54,8 @@ static size_t value_of(unsigned key, uint32_t generation, char *value)
 	return length;
 }
 
-__attribute__((format(printf, 4, 5))) static void append(char *buffer, size_t *length, size_t limit, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void append(char *buffer, size_t *length, size_t limit, const char *format,
+							 ...)
 {
 	va_list arguments;
 
@@ -76,7 +78,8 @@ static void add(struct redisload *load, enum command command, unsigned key)
 	case COMMAND_SET:
 		load->generation[key] = ++load->last_generation;
 		length = value_of(key, load->generation[key], value);
-		ASK(load, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n%.*s\r\n", strlen(name), name, length, (int)length, value);
+		ASK(load, "*3\r\n$3\r\nSET\r\n$%zu\r\n%s\r\n$%zu\r\n%.*s\r\n", strlen(name), name, length, (int)length,
+		    value);
 		EXPECT(load, "+OK\r\n");
 		break;
 	case COMMAND_GET:
@@ -132,7 +135,9 @@ static void receive_all(struct redisload *load)
 
 			while (answer[at] == load->expected[received + at])
 				at++;
-			fprintf(stderr, "redisload: WRONG: answer %" PRIu64 ", byte %zu of the pipeline: %.20s, expected %.20s\n",
+			fprintf(stderr,
+				"redisload: WRONG: answer %" PRIu64
+				", byte %zu of the pipeline: %.20s, expected %.20s\n",
 				load->answers, received + at, answer + at, load->expected + received + at);
 			exit(1);
 		}
@@ -148,7 +153,11 @@ static void pipeline(struct redisload *load)
 		uint64_t random = guest_random(&load->random);
 		unsigned choice = (unsigned)(random >> 32) % 16;
 
-		add(load, choice < 5 ? COMMAND_SET : choice < 13 ? COMMAND_GET : choice < 14 ? COMMAND_DEL : COMMAND_INCR,
+		add(load,
+		    choice < 5    ? COMMAND_SET
+		    : choice < 13 ? COMMAND_GET
+		    : choice < 14 ? COMMAND_DEL
+				  : COMMAND_INCR,
 		    (unsigned)random % KEYS);
 	}
 	send_all(load);
@@ -185,7 +194,7 @@ int main(int argc, char **argv)
 	while (!redisload_stop)
 		pipeline(&load);
 	read_all_keys(&load);
-	printf("{\"tool\": \"redisload\", \"answers\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"wrong\": 0}\n", load.answers,
-	       load.bytes);
+	printf("{\"tool\": \"redisload\", \"answers\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"wrong\": 0}\n",
+	       load.answers, load.bytes);
 	return 0;
 }

@@ -43,7 +43,8 @@ static struct scrim_reply ask(enum scrim_op op, uint64_t argument0, uint64_t arg
 
 	if (reply.status == SCRIM_OK)
 		return reply;
-	fprintf(stderr, "stepcost: operation %u has status %u, result 0x%" PRIx64 "\n", op, reply.status, reply.result[0]);
+	fprintf(stderr, "stepcost: operation %u has status %u, result 0x%" PRIx64 "\n", op, reply.status,
+		reply.result[0]);
 	exit(1);
 }
 
@@ -116,8 +117,8 @@ static void print_steps(struct stepcost *cost)
 	qsort(cost->sorted, full, sizeof(cost->sorted[0]), compare);
 	printf(", \"steps\": %u, \"full\": %" PRIu64 ", \"empty\": %" PRIu64 ", \"total\": %" PRIu64
 	       ", \"longest\": %" PRIu64 ", \"longest_at\": %u, \"median\": %" PRIu64 ", \"p90\": %" PRIu64,
-	       cost->count, full, empty, total, cost->step[longest].ticks, longest + 1, full > 0 ? cost->sorted[full / 2] : 0,
-	       full > 0 ? cost->sorted[full * 9 / 10] : 0);
+	       cost->count, full, empty, total, cost->step[longest].ticks, longest + 1,
+	       full > 0 ? cost->sorted[full / 2] : 0, full > 0 ? cost->sorted[full * 9 / 10] : 0);
 }
 
 static void parse(struct stepcost *cost, int argc, char **argv)
@@ -135,7 +136,8 @@ static void parse(struct stepcost *cost, int argc, char **argv)
 			cost->seed = guest_option_number(argc, argv, &i);
 		else {
 			puts("stepcost --start A --end B [--batch N] [--reverse 0|1|2] [--seed X]\n"
-			     "Scatters [A, B) and brings it home in STEPs of N (64) pages, each timed. Memory must be virtualized.");
+			     "Scatters [A, B) and brings it home in STEPs of N (64) pages, each timed. Memory must be "
+			     "virtualized.");
 			exit(strcmp(argv[i], "--help") == 0 ? 0 : 2);
 		}
 	}

@@ -172,7 +172,8 @@ static void twins_choose(struct twins *twins, struct twins_huge *all, size_t tot
 static void twins_usage(int status)
 {
 	puts("twins [--mib M] [--pool P] [--of-a-kind N] [--writes W]\n"
-	     "M MiB (64) of P MiB (M) of huge pages, those that follow each other in physical memory, hold each content N (4) "
+	     "M MiB (64) of P MiB (M) of huge pages, those that follow each other in physical memory, hold each "
+	     "content N (4) "
 	     "times. All is verified until SIGTERM; W (0) pages are written "
 	     "in each pass.\n"
 	     "Prints the physical range first, a report last. Status 0: no wrong byte.");

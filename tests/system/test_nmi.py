@@ -202,6 +202,7 @@ def nmi_through_switches(t):
 # --- through homecomings ------------------------------------------------------------------------------------------------
 
 HOME_PERIOD = 0.100
+LOST_MAX = 0.5  # on a host that is busy with others, a kick waits long for its CPU
 HOMECOMINGS = r"""
 i=0
 while [ $i -lt {number} ]; do
@@ -220,7 +221,8 @@ def nmi_exits(machine):
 def nmi_through_homecomings(t):
     """Shootdowns kick by NMI, and hardware holds one pending NMI: one from outside that meets a kick there becomes one with it.
 
-    So some may be lost, but never one more than NMIs have merged, and merges are counted: by what was sent less what exits there were.
+    Counted: what was sent, kicks too, less the exits that it made, has merged in hardware. Of the exits that were neither kicks nor passed on,
+    each came while Linux was in its handler and one waited already: on the bare machine they merge too, when a host is busy.
     """
     number = t.pick(10, 100)
     with nmi_machine(t, options="dma-free=all reserve=16M") as machine:
@@ -246,9 +248,10 @@ def nmi_through_homecomings(t):
         check_equal(after["counters"]["cpus_lost"], 0, "CPUs lost")
         check_equal(after["state"], "native", "state at the end")
     sent = injected * machine.cpus
-    lost, merged = sent - sum(arrived), sent + kicks - exits
+    lost, merged, behind = sent - sum(arrived), sent + kicks - exits, max(0, exits - kicks - sum(given))
     print(f"figure: {injected} NMIs to each of {machine.cpus} CPUs, 10 a second, through {number} homecomings: {sum(arrived)} of {sent} arrived "
-          f"({arrived}), {lost} lost; {kicks} kicks, {merged} of all NMIs merged in hardware's one pending bit; {load.figures()}")
+          f"({arrived}), {lost} lost; {kicks} kicks, {merged} of all NMIs merged in hardware's one pending bit, {behind} behind one that waited; {load.figures()}")
     check_equal(arrived, given, "NMIs that Linux has counted, against those that Scrim has passed on")
     check(all(count <= injected for count in arrived), f"more NMIs than were sent: {arrived}")
-    check(0 <= lost <= merged, f"{lost} NMIs lost, and {merged} have merged")
+    check(0 <= lost <= merged + behind, f"{lost} NMIs lost, and {merged} have merged, {behind} behind one that waited")
+    check(lost <= LOST_MAX * sent, f"{lost} of {sent} NMIs lost")

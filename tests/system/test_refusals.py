@@ -54,17 +54,17 @@ BAD_RANGES = (  # of virtualize, and of devirtualize
     ("--range 64M-0x5000001", "does not start and end with a page"),
     ("--range 64M-80M --range 72M-96M", "overlap"),
     ("--range 64M-80M --range 64M-80M", "overlap"),
-    ("--range 64M-64G", "a hole, a device or firmware"),
+    ("--range 64M-64G", "refused"),
     ("--range 0xfee00000-0xfee01000", "a hole, a device or firmware"),
     ("--range 0xb0000000-0xb0100000", "a hole, a device or firmware"),
     ("--range 0xa0000-0x100000", "a hole, a device or firmware"),
-    ("--range 0x80000-2M", "a hole, a device or firmware"),
+    ("--range 0x80000-2M", "refused"),
 )
 VIRTUALIZED = (
     ("devirtualize --range 16M-20M", 1, "not managed"),
     ("devirtualize --range 60M-68M", 1, "managed only in part"),
-    ("scatter --range 0x4000800-80M", 1, "not the start of a page"),
-    ("share --range 64M-0x5000001", 1, "not the start of a page"),
+    ("scatter --range 0x4000800-80M", 1, "does not start and end with a page"),
+    ("share --range 64M-0x5000001", 1, "does not start and end with a page"),
     ("move 16M", 1, None),
     ("devirtualize --abort", 0, "already"),
 )
