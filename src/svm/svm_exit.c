@@ -30,7 +30,7 @@ static void on_request(struct cpu *cpu)
 	r->rdi = request.result[1] >> 32;
 }
 
-/* Any other access that touches the port: what the bare machine would do. */
+/* Any other access that touches one of the ports: what the bare machine would do. */
 static void do_io(struct vmcb *vmcb, uint16_t port)
 {
 	uint64_t info = vmcb->exit_info1;
@@ -53,21 +53,32 @@ static void do_io(struct vmcb *vmcb, uint16_t port)
 	}
 }
 
-static void on_io(struct cpu *cpu)
+/* The byte that an OUT would put on `byte_port`, which it covers. */
+static uint8_t byte_for(const struct vmcb *vmcb, uint16_t port, uint16_t byte_port)
+{
+	return (uint8_t)(vmcb->rax >> 8 * (byte_port - port));
+}
+
+static enum scrim_exit on_io(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
 	uint64_t info = vmcb->exit_info1;
 	uint16_t port = (uint16_t)(info >> 16);
+	/* The permission map has just two ports, far apart: the access covers one of them. */
+	bool is_cmos = port <= CMOS_DATA_PORT;
 
 	if (info & IOIO_STRING) {
 		svm_inject_exception(cpu, VECTOR_GP, true);
-		return;
+	} else {
+		if (is_cmos && !(info & IOIO_IN))
+			guard_on_cmos_write(cpu, byte_for(vmcb, port, CMOS_DATA_PORT));
+		if (port == SCRIM_PORT && info & IOIO_IN && info & IOIO_SIZE32)
+			on_request(cpu);
+		else
+			do_io(vmcb, port);
+		svm_skip(cpu, vmcb->exit_info2); /* the next rip (15.10.2) */
 	}
-	if (port == SCRIM_PORT && info & IOIO_IN && info & IOIO_SIZE32)
-		on_request(cpu);
-	else
-		do_io(vmcb, port);
-	svm_skip(cpu, vmcb->exit_info2); /* the next rip (15.10.2) */
+	return is_cmos ? SCRIM_EXIT_CMOS : SCRIM_EXIT_REQUEST;
 }
 
 static void on_cr3_load(struct cpu *cpu)
@@ -150,8 +161,7 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 {
 	switch (svm_vmcb(cpu)->exit_code) {
 	case VMEXIT_IOIO:
-		on_io(cpu);
-		return SCRIM_EXIT_REQUEST;
+		return on_io(cpu);
 	case VMEXIT_NMI:
 		svm_on_nmi(cpu);
 		return SCRIM_EXIT_NMI;

@@ -8,6 +8,7 @@
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
+#include "virt/guard.h"
 #include "virt/own.h"
 
 /* Always: what the hardware forces, what would take the CPU away from Scrim, and the control port. */
@@ -15,7 +16,7 @@
 	(INTERCEPT_NMI |     /* a kick must exit; the OS's own NMIs are passed on */                                     \
 	 INTERCEPT_INVD |    /* would drop Scrim's own dirty lines: done as WBINVD */                                    \
 	 INTERCEPT_INVLPGA | /* SVM is hidden: #UD */                                                                    \
-	 INTERCEPT_IOIO |    /* SCRIM_PORT alone */                                                                      \
+	 INTERCEPT_IOIO |    /* SCRIM_PORT and CMOS_DATA_PORT alone */                                                   \
 	 INTERCEPT_MSR)      /* EFER.SVME, VM_CR, VM_HSAVE_PA, SVM_KEY alone */
 #define ALWAYS2                                                                                                         \
 	(INTERCEPT_VMRUN |  /* the hardware refuses a VMCB without it (15.5.1) */                                        \
@@ -48,6 +49,7 @@ void svm_init(void)
 {
 	iopm = own_alloc(SVM_IOPM_BYTES);
 	iopm[SCRIM_PORT / 8] |= (uint8_t)(1u << SCRIM_PORT % 8);
+	iopm[CMOS_DATA_PORT / 8] |= (uint8_t)(1u << CMOS_DATA_PORT % 8); /* an OS writes it before it starts a CPU */
 	msrpm = own_alloc(SVM_MSRPM_BYTES);
 	msrpm_intercept(msrpm, MSR_EFER);
 	msrpm_intercept(msrpm, MSR_VM_CR);

@@ -5,7 +5,9 @@
  * Why no CPU escapes: INIT and STARTUP are sent by writing the ICR. While a CPU is out of the OS, every CPU that could
  * write it has the page read-only (or the MSR intercepted); the STARTUP that the target gets carries Scrim's vector.
  * The end of the guard needs no kick: a CPU that is still behind it takes it off in its next APIC write (an EOI at the latest).
- * Its beginning does: the CPU that parks waits for all others before it goes on (guard_on_wbinvd).
+ * Its beginning does: the CPU that parks waits for all others before it goes on (guard_on_wbinvd). An OS may start a CPU
+ * again before that one has come to its WBINVD. But before any INIT it writes the shutdown code to the CMOS, as it has
+ * been done since the first multiprocessors (guard_on_cmos_write), and that CPU waits for all others as well.
  */
 #include "virt/guard.h"
 
@@ -18,6 +20,9 @@
 
 #define APIC_GFN gfn_of_address(APIC_PAGE)
 #define LEAVE_TIMEOUT_MS 1000u
+
+/* CMOS shutdown code for an INIT that goes on at the warm reset vector: firmware leaves the machine alone (MP specification B.4). */
+#define CMOS_WARM_RESET 0x0a
 
 void guard_apply(struct cpu *self)
 {
@@ -58,6 +63,8 @@ static void begin_guard(struct cpu *self)
 
 static void end_guard(void)
 {
+	if (machine.arrived < machine.cpu_count || machine.starting)
+		return;
 	machine.guard = false;
 	guard_trap_apic();
 }
@@ -66,8 +73,8 @@ static void arrive(struct cpu *self)
 {
 	self->arrived = true;
 	self->parked = false;
-	if (++machine.arrived == machine.cpu_count)
-		end_guard();
+	machine.arrived++;
+	end_guard();
 }
 
 static void park(struct cpu *cpu)
@@ -124,6 +131,18 @@ void guard_on_wbinvd(struct cpu *self)
 	/* Should it go on all the same, it is no parked CPU, and its next CR3 load tells. */
 	machine.vendor->intercept_cr3_load(self, true);
 	begin_guard(self);
+	machine_unlock();
+}
+
+void guard_on_cmos_write(struct cpu *self, uint8_t value)
+{
+	machine_lock(self);
+	/* To which of its bytes is not asked: another one with this value guards for nothing, until the next write. */
+	machine.starting = value == CMOS_WARM_RESET;
+	if (machine.starting)
+		begin_guard(self);
+	else
+		end_guard();
 	machine_unlock();
 }
 

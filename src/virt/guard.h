@@ -4,11 +4,15 @@
  * translates through the map with the local APIC's page read-only, so that INIT and STARTUP come past Scrim.
  *
  * Life of a CPU:  waiting --INIT,STARTUP--> starting --first CR3 load with paging on--> arrived --WBINVD with its APIC
- * off--> parked --INIT,STARTUP--> starting ...; a CR3 load with an empty IDT (kexec) parks all the others at once.
+ * off--> parked --INIT,STARTUP--> starting ...; a CR3 load with an empty IDT (kexec) parks all the others at once. The guard also
+ * stands from the CMOS's shutdown code, which an OS sets before it starts a CPU, until it is cleared.
  */
 #pragma once
 
 #include "virt/machine.h"
+
+/* The CMOS's data; its address port is not looked at. */
+#define CMOS_DATA_PORT 0x71u
 
 /* In an exit of this CPU: it takes on what guard and memory state ask of it. The one place where a CPU switches. */
 void guard_apply(struct cpu *self);
@@ -29,6 +33,9 @@ bool guard_apic_write(struct cpu *self, uint32_t reg, uint64_t value);
 void guard_on_cr3_load(struct cpu *self);
 void guard_on_lidt(struct cpu *self);
 void guard_on_wbinvd(struct cpu *self);
+
+/* Exit of this CPU before it writes `value` to the CMOS: from Linux's do_boot_cpu, the first and the last thing it does. */
+void guard_on_cmos_write(struct cpu *self, uint8_t value);
 
 /* This CPU begins its life in the OS, from Scrim's start-up code. */
 void guard_on_start(struct cpu *self);

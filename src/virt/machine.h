@@ -35,7 +35,8 @@ struct machine {
 	uint32_t cpu_count;
 	struct cpu *cpu;  /* cpu_count of them */
 	uint32_t arrived; /* CPUs that have arrived */
-	bool guard;       /* CPU start-up is guarded: not every CPU that firmware lists has arrived */
+	bool guard;       /* CPU start-up is guarded: not every CPU that firmware lists has arrived, or one is about to start */
+	bool starting;    /* the OS has written the CMOS's shutdown code and not cleared it: it is about to send INIT */
 	enum scrim_state state; /* the memory's, never GUARDED */
 	bool map_late;    /* the Identity root lives only while it is needed */
 	struct xlat xlat;

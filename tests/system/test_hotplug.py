@@ -6,6 +6,7 @@ after every step. Offline is the one place where Scrim kicks CPUs, so kicks are 
 """
 
 import json
+import os
 import random
 
 import cpus
@@ -234,3 +235,32 @@ def hotplug_from_boot(t):
         cpus.check_settled(machine, "virtualized", {2, 3}, absent="waiting")
         machine.must("scrimctl devirtualize")
     print("figure: maxcpus=1: guarded until the other CPUs are brought online by hand; nr_cpus=2: guarded for good")
+
+
+@test("hotplug-starved", cost=60, weight=2)
+def hotplug_starved(t):
+    """Online right after offline, while the host gives the CPU no time: INIT finds it short of where it would park."""
+    rounds, victim = t.pick(short=4, long=40), 2
+    with t.machine(cpus=CPUS, memory=MEMORY, options="dma-free=all") as machine:
+        machine.wait_ready()
+        log = cpus.Log(machine)
+        thread = machine.qmp("query-cpus-fast")[victim]["thread-id"]
+        for state in ("native", "virtualized"):
+            if state == "virtualized":
+                machine.must("scrimctl virtualize")
+                cpus.displace(machine, 5)
+            before = machine.status()["counters"]["kicks"]
+            busy = machine.spawn("for c in 0 1 3; do taskset -c $c sh -c 'while [ ! -e /tmp/rest ]; do :; done' & done; wait")
+            for _ in range(rounds):
+                os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0))
+                machine.must(f"cd /sys/devices/system/cpu/cpu{victim} && echo 0 >online && echo 1 >online")
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+                cpus.check_present(machine, range(CPUS))
+            machine.must("touch /tmp/rest")
+            busy.wait(30)
+            machine.must("rm /tmp/rest")
+            status = cpus.check_settled(machine, state)
+            print(f"figure: {state}: a starved CPU, online right after offline {rounds} times: "
+                  f"{status['counters']['kicks'] - before} kicks, never outside Scrim")
+        machine.must("scrimctl devirtualize")
+        log.check_quiet()
