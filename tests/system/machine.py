@@ -298,8 +298,10 @@ class Machine:
         return MachineError("\n".join(parts))
 
     def _registers(self):
+        """Of all CPUs, and what their APICs have pending and in service: a CPU that sleeps for ever may have lost an interrupt there."""
         try:
-            text = self._qmp.command("human-monitor-command", {"command-line": "info registers -a"}).replace("\r", "")
+            lines = ["info registers -a"] + [f"info lapic {cpu}" for cpu in range(self.cpus)]
+            text = "".join(self._qmp.command("human-monitor-command", {"command-line": line}) for line in lines).replace("\r", "")
             return "\n".join(line for line in text.splitlines() if not VECTOR_REGISTERS.match(line))
         except (OSError, EOFError, TimeoutError) as reason:
             return f"(the monitor does not answer: {reason!r})"
