@@ -85,20 +85,15 @@ static void batch_close(struct mem *mem, struct mem_batch *batch)
 
 void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained)
 {
-	struct mem_move *move = &batch->move[batch->count++];
-	uint64_t entry = p2m_entry(mem, page);
+	struct mem_move *move = &batch->move[batch->count];
 
-	move->page = page;
-	move->from = p2m_entry_frame(entry);
+	batch_add_home(mem, batch, page, p2m_entry(mem, page), true);
 	move->to = to;
-	move->has_rider = false;
 	move->chained = chained;
-	move->access = (uint8_t)p2m_entry_access(entry);
 	if (!chained)
 		frames_take(mem, to);
 	if (!mfn_is_home(page, to))
 		mem->reverse->hold(mem, to);
-	batch_set(mem, page, move->from, MEM_ACCESS_NONE);
 }
 
 /* The map's leaf, the reverse's, then tables for the back-end, which alone cannot be taken back. */
@@ -203,6 +198,9 @@ static void tidy_batch(struct mem *mem, const struct mem_batch *batch)
 {
 	bool released = false;
 
+	if (!mem->tidy_due)
+		return;
+	mem->tidy_due = false;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct mem_move *move = &batch->move[i];
 
@@ -227,18 +225,31 @@ static void arrive(struct mem *mem, gfn_t page, const struct mem_move *move, enu
 	batch_set(mem, page, move->to, access);
 }
 
+/* At home, alone: as most do. */
+static inline void arrive_home(struct mem *mem, const struct mem_move *move)
+{
+	mem->reverse->come_home(mem, move->page, move->from);
+	p2m_bring_home(mem, move->page);
+	mem->config.port->map_set(mem->config.port_context, move->page, move->to, MEM_ACCESS_ALL);
+}
+
 static void arrive_all(struct mem *mem, const struct mem_batch *batch, struct mem_moved *moved)
 {
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct mem_move *move = &batch->move[i];
 
+		if (mfn_is_home(move->page, move->to)) {
+			moved->direct++;
+			if (!move->has_rider) {
+				arrive_home(mem, move);
+				continue;
+			}
+		} else if (!mfn_is_home(move->page, move->from)) {
+			moved->indirect++;
+		}
 		arrive(mem, move->page, move, move->has_rider ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
 		if (move->has_rider)
 			arrive(mem, move->rider, move, MEM_ACCESS_READ);
-		if (mfn_is_home(move->page, move->to))
-			moved->direct++;
-		else if (!mfn_is_home(move->page, move->from))
-			moved->indirect++;
 	}
 	moved->pages += batch->count;
 	moved->copies += batch->count;
