@@ -85,15 +85,20 @@ static void batch_close(struct mem *mem, struct mem_batch *batch)
 
 void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained)
 {
-	struct mem_move *move = &batch->move[batch->count];
+	struct mem_move *move = &batch->move[batch->count++];
+	uint64_t entry = p2m_entry(mem, page);
 
-	batch_add_home(mem, batch, page, p2m_entry(mem, page), true);
+	move->page = page;
+	move->from = p2m_entry_frame(entry);
 	move->to = to;
+	move->has_rider = false;
 	move->chained = chained;
+	move->access = (uint8_t)p2m_entry_access(entry);
 	if (!chained)
 		frames_take(mem, to);
 	if (!mfn_is_home(page, to))
 		mem->reverse->hold(mem, to);
+	batch_set(mem, page, move->from, MEM_ACCESS_NONE);
 }
 
 /* The map's leaf, the reverse's, then tables for the back-end, which alone cannot be taken back. */
@@ -225,32 +230,36 @@ static void arrive(struct mem *mem, gfn_t page, const struct mem_move *move, enu
 	batch_set(mem, page, move->to, access);
 }
 
-/* At home, alone: as most do. */
-static inline void arrive_home(struct mem *mem, const struct mem_move *move)
+/* With a rider, or to another place than home. True: home. */
+static bool arrive_otherwise(struct mem *mem, const struct mem_move *move, struct mem_moved *moved)
 {
-	mem->reverse->come_home(mem, move->page, move->from);
-	p2m_bring_home(mem, move->page);
-	mem->config.port->map_set(mem->config.port_context, move->page, move->to, MEM_ACCESS_ALL);
+	bool home = mfn_is_home(move->page, move->to);
+
+	arrive(mem, move->page, move, move->has_rider ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
+	if (move->has_rider)
+		arrive(mem, move->rider, move, MEM_ACCESS_READ);
+	moved->indirect += !home && !mfn_is_home(move->page, move->from);
+	return home;
 }
 
 static void arrive_all(struct mem *mem, const struct mem_batch *batch, struct mem_moved *moved)
 {
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct mem_move *move = &batch->move[i];
+	const struct reverse_ops *reverse = mem->reverse;
+	const struct mem_port_ops *port = mem->config.port;
+	const struct mem_move *end = batch->move + batch->count;
+	void *context = mem->config.port_context;
+	uint64_t elsewhere = 0;
 
-		if (mfn_is_home(move->page, move->to)) {
-			moved->direct++;
-			if (!move->has_rider) {
-				arrive_home(mem, move);
-				continue;
-			}
-		} else if (!mfn_is_home(move->page, move->from)) {
-			moved->indirect++;
+	for (const struct mem_move *move = batch->move; move < end; move++) {
+		if (!mfn_is_home(move->page, move->to) || move->has_rider) {
+			elsewhere += !arrive_otherwise(mem, move, moved);
+			continue;
 		}
-		arrive(mem, move->page, move, move->has_rider ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
-		if (move->has_rider)
-			arrive(mem, move->rider, move, MEM_ACCESS_READ);
+		reverse->come_home(mem, move->page, move->from);
+		p2m_bring_home(mem, move->page);
+		port->map_set(context, move->page, move->to, MEM_ACCESS_ALL);
 	}
+	moved->direct += batch->count - elsewhere;
 	moved->pages += batch->count;
 	moved->copies += batch->count;
 }
@@ -277,14 +286,14 @@ void batch_settle(struct mem *mem, uint32_t place)
 /* Frames of which the page was alone are free; shared ones where nobody is left. */
 static void leave_frames(struct mem *mem, const struct mem_batch *batch)
 {
-	reverse_ask(mem, true);
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct mem_move *move = &batch->move[i];
+	const struct mem_move *end = batch->move + batch->count;
 
+	reverse_ask(mem, true);
+	for (const struct mem_move *move = batch->move; move < end; move++) {
 		if (move->access == MEM_ACCESS_READ) {
 			reverse_add(mem, move->from);
 			mem->saved--;
-		} else if (i + 1 == batch->count || !batch->move[i + 1].chained) {
+		} else if (move + 1 == end || !move[1].chained) {
 			frames_free(mem, move->from);
 		}
 	}

@@ -24,7 +24,7 @@ static inline void batch_add_home(struct mem *mem, struct mem_batch *batch, gfn_
 	if (!chained)
 		frames_take(mem, move->to);
 	p2m_hide(mem, page, entry);
-	mem->config.port->map_set(mem->config.port_context, page, move->from, MEM_ACCESS_NONE);
+	mem->config.port->map_set(mem->config.port_context, page, p2m_entry_frame(entry), MEM_ACCESS_NONE);
 }
 
 /* A move to any free frame, or (chained) to what the last move leaves. Everything is prepared. */

@@ -55,14 +55,14 @@ static inline bool p2m_is_at_rest(uint64_t entry, gfn_t page)
 
 /*
  * The two changes on the path of every page that comes home; p2m_set does the same, and all others. `entry` is what the map
- * says of the page, which is present. Absent from now on:
+ * says of the page, which is displaced and present. Absent from now on:
  */
 static inline void p2m_hide(struct mem *mem, gfn_t page, uint64_t entry)
 {
 	struct p2m_slot *slot = &mem->root[p2m_chunk(page)];
 
-	slot->changed += entry == p2m_make_entry(gfn_home(page), MEM_ACCESS_ALL);
-	mem->read_only -= p2m_entry_access(entry) == MEM_ACCESS_READ;
+	if (p2m_entry_access(entry) == MEM_ACCESS_READ)
+		mem->read_only--;
 	mem->in_flight++;
 	__atomic_store_n(&slot->leaf->entry[p2m_index(page)], entry & ~3ull, __ATOMIC_RELAXED);
 }
