@@ -203,6 +203,9 @@ static void tidy_batch(struct mem *mem, const struct mem_batch *batch)
 {
 	bool released = false;
 
+	if (!mem->tidy_due)
+		return;
+	mem->tidy_due = false;
 	for (uint32_t i = 0; i < batch->count; i++) {
 		const struct mem_move *move = &batch->move[i];
 
@@ -227,19 +230,36 @@ static void arrive(struct mem *mem, gfn_t page, const struct mem_move *move, enu
 	batch_set(mem, page, move->to, access);
 }
 
+/* With a rider, or to another place than home. True: home. */
+static bool arrive_otherwise(struct mem *mem, const struct mem_move *move, struct mem_moved *moved)
+{
+	bool home = mfn_is_home(move->page, move->to);
+
+	arrive(mem, move->page, move, move->has_rider ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
+	if (move->has_rider)
+		arrive(mem, move->rider, move, MEM_ACCESS_READ);
+	moved->indirect += !home && !mfn_is_home(move->page, move->from);
+	return home;
+}
+
 static void arrive_all(struct mem *mem, const struct mem_batch *batch, struct mem_moved *moved)
 {
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct mem_move *move = &batch->move[i];
+	const struct reverse_ops *reverse = mem->reverse;
+	const struct mem_port_ops *port = mem->config.port;
+	const struct mem_move *end = batch->move + batch->count;
+	void *context = mem->config.port_context;
+	uint64_t elsewhere = 0;
 
-		arrive(mem, move->page, move, move->has_rider ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
-		if (move->has_rider)
-			arrive(mem, move->rider, move, MEM_ACCESS_READ);
-		if (mfn_is_home(move->page, move->to))
-			moved->direct++;
-		else if (!mfn_is_home(move->page, move->from))
-			moved->indirect++;
+	for (const struct mem_move *move = batch->move; move < end; move++) {
+		if (!mfn_is_home(move->page, move->to) || move->has_rider) {
+			elsewhere += !arrive_otherwise(mem, move, moved);
+			continue;
+		}
+		reverse->come_home(mem, move->page, move->from);
+		p2m_bring_home(mem, move->page);
+		port->map_set(context, move->page, move->to, MEM_ACCESS_ALL);
 	}
+	moved->direct += batch->count - elsewhere;
 	moved->pages += batch->count;
 	moved->copies += batch->count;
 }
@@ -266,14 +286,14 @@ void batch_settle(struct mem *mem, uint32_t place)
 /* Frames of which the page was alone are free; shared ones where nobody is left. */
 static void leave_frames(struct mem *mem, const struct mem_batch *batch)
 {
-	reverse_ask(mem, true);
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct mem_move *move = &batch->move[i];
+	const struct mem_move *end = batch->move + batch->count;
 
+	reverse_ask(mem, true);
+	for (const struct mem_move *move = batch->move; move < end; move++) {
 		if (move->access == MEM_ACCESS_READ) {
 			reverse_add(mem, move->from);
 			mem->saved--;
-		} else if (i + 1 == batch->count || !batch->move[i + 1].chained) {
+		} else if (move + 1 == end || !move[1].chained) {
 			frames_free(mem, move->from);
 		}
 	}

@@ -8,9 +8,26 @@
 void batch_open(struct mem *mem, struct mem_batch *batch);
 
 /*
- * Adds a move of a page that is present, to a free frame or (chained) to what the last move leaves. `page` is absent
- * after it. Everything is prepared where `to` is not the page's home.
+ * Adds a move home of a displaced page that is present, of which the map says `entry`. Home is free, or (chained) what the
+ * last move leaves. The page is absent after it. Here, for it is the path of every page.
  */
+static inline void batch_add_home(struct mem *mem, struct mem_batch *batch, gfn_t page, uint64_t entry, bool chained)
+{
+	struct mem_move *move = &batch->move[batch->count++];
+
+	move->page = page;
+	move->from = p2m_entry_frame(entry);
+	move->to = gfn_home(page);
+	move->has_rider = false;
+	move->chained = chained;
+	move->access = (uint8_t)p2m_entry_access(entry);
+	if (!chained)
+		frames_take(mem, move->to);
+	p2m_hide(mem, page, entry);
+	mem->config.port->map_set(mem->config.port_context, page, p2m_entry_frame(entry), MEM_ACCESS_NONE);
+}
+
+/* A move to any free frame, or (chained) to what the last move leaves. Everything is prepared. */
 void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained);
 
 /* Makes sure that `page` may be elsewhere than at home, in `to`. False: no memory, nothing is left of the attempt. */

@@ -65,6 +65,7 @@ void frames_free(struct mem *mem, mfn_t frame)
 	mem->reverse->freed(mem, frame);
 	if (!p2m_is_displaced(p2m_entry(mem, page), page))
 		return;
+	mem->free_homes++;
 	if (mem->hint_count < MEM_HINTS)
 		mem->hint[mem->hint_count++] = page;
 	else
@@ -73,9 +74,14 @@ void frames_free(struct mem *mem, mfn_t frame)
 
 void frames_take(struct mem *mem, mfn_t frame)
 {
+	gfn_t page = gfn(frame.n);
+
 	mem->free_frames--;
 	mem->reverse->taken(mem, frame);
-	drop_hint(mem, gfn(frame.n));
+	if (!p2m_is_displaced(p2m_entry(mem, page), page))
+		return;
+	mem->free_homes--;
+	drop_hint(mem, page);
 }
 
 err_t frames_find(struct mem *mem, const struct frame_want *want, mfn_t *frame)

@@ -100,11 +100,13 @@ struct mem {
 	uint64_t read_only;     /* pages that share a frame, or did and have not been written since */
 	uint64_t in_flight;     /* pages that a batch holds */
 	uint64_t saved;         /* pages - frames that they occupy: what unsharing everything needs */
+	bool tidy_due;          /* since the last tidying, a leaf came to say nothing */
 
 	struct range_list managed; /* RANGE_RAM: portions */
 	struct range_list lent;    /* RANGE_RAM: frames lent by the OS */
 	uint64_t lent_frames;
 	uint64_t free_frames;
+	uint64_t free_homes;       /* of these, homes of displaced pages: where chains begin */
 
 	const struct reverse_ops *reverse;
 	struct frame_slot *back_slot;  /* back map: one per 2 MiB of frames up to the top of RAM or of the reserve */

@@ -17,7 +17,7 @@ struct walk {
 	uint64_t displaced, read_only, in_flight, changed;
 	gfn_t changed_one; /* a page that is not as Identity has it, where there is any; a displaced one if there is */
 	uint64_t leaf_count;
-	uint64_t saved, free_frames;
+	uint64_t saved, free_frames, free_homes;
 	uint64_t where;
 };
 
@@ -223,6 +223,7 @@ static bool is_free_right(struct walk *walk, mfn_t frame, uint64_t bit)
 	if (!frames_is_free(walk->mem, frame))
 		return occupied || walk->mem->in_flight > 0; /* it may be where a batch goes */
 	walk->free_frames++;
+	walk->free_homes += p2m_is_displaced(p2m_entry(walk->mem, gfn(frame.n)), gfn(frame.n));
 	return !occupied;
 }
 
@@ -325,7 +326,7 @@ static enum scrim_violation check_frame_counts(struct walk *walk)
 	walk->where = 0;
 	if (mem->in_flight > 0)
 		return SCRIM_HOLDS; /* frames and sharers are between two places */
-	if (mem->saved != walk->saved || mem->free_frames != walk->free_frames)
+	if (mem->saved != walk->saved || mem->free_frames != walk->free_frames || mem->free_homes != walk->free_homes)
 		return SCRIM_V3_FRAME_STATE;
 	return mem->displaced == 0 || mem->free_frames > mem->saved ? SCRIM_HOLDS : SCRIM_V6_RESERVE;
 }

@@ -77,6 +77,8 @@ void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access)
 	count_entry(mem, slot, page, *entry, (uint32_t)-1);
 	__atomic_store_n(entry, now, __ATOMIC_RELAXED);
 	count_entry(mem, slot, page, now, 1);
+	if (slot->changed == 0)
+		mem->tidy_due = true;
 }
 
 struct p2m_leaf *p2m_take_leaf(struct mem *mem, uint64_t chunk)

@@ -16,8 +16,9 @@
  *
  * Indirect: occupants of homes that are not free go to spare frames first, as many as there are, then the sweep.
  *
- * Quiet: chunks swept since a free home may have been overlooked. The sweep may stand in the middle of a chunk when it
- * starts anew, so one chunk more than there are is a whole round.
+ * No sweep is made where no home is free at all: the count says so. Quiet: chunks swept since a free home may have been
+ * overlooked. The sweep may stand in the middle of a chunk when it starts anew, so one chunk more than there are is a whole
+ * round.
  */
 #include "mem/batch.h"
 #include "mem/reverse.h"
@@ -68,7 +69,7 @@ static void follow(struct mem *mem, struct mem_batch *batch, uint32_t limit, gfn
 
 		if (!p2m_is_at_rest(entry, page) || !concerns(mem, page, entry))
 			return;
-		batch_add(mem, batch, page, gfn_home(page), chained);
+		batch_add_home(mem, batch, page, entry, chained);
 		if (p2m_entry_access(entry) != MEM_ACCESS_ALL)
 			return;
 		page = gfn(p2m_entry_frame(entry).n);
@@ -127,6 +128,9 @@ static bool next_displaced(struct mem *mem, gfn_t *cursor, uint32_t *work, uint6
 
 static bool is_round(const struct mem *mem, uint64_t passed) { return passed > mem->chunk_count; }
 
+/* There is a free home, and not all pages have been looked at for it. */
+static bool may_find_home(const struct mem *mem) { return mem->free_homes > 0 && !is_round(mem, mem->remap.quiet); }
+
 /* Not more than once round in one begin: what is in flight now is so until its end. */
 static void sweep_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit)
 {
@@ -134,7 +138,7 @@ static void sweep_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit
 	uint32_t work = SWEEP_WORK;
 	gfn_t page;
 
-	while (batch->count < limit && !is_round(mem, mem->remap.quiet) && !is_round(mem, mem->remap.idle - begin) &&
+	while (batch->count < limit && may_find_home(mem) && !is_round(mem, mem->remap.idle - begin) &&
 	       next_displaced(mem, &mem->remap.cursor, &work, &mem->remap.quiet, &page)) {
 		uint64_t entry = p2m_entry(mem, page);
 
@@ -257,7 +261,7 @@ static enum mem_step plan_stuck(struct mem *mem, struct mem_batch *batch, uint32
 
 	if (mem->displaced == 0)
 		return mem->in_flight > 0 ? MEM_STEP_WAIT : MEM_STEP_DONE;
-	if (is_round(mem, mem->remap.quiet)) {
+	if (!may_find_home(mem)) {
 		if (mem->remap.mode == MEM_REMAP_INDIRECT) {
 			mem->remap.clearing = true;
 			mem->remap.cleared = 0;

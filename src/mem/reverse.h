@@ -25,6 +25,8 @@ struct reverse_ops {
 	/* Also for a page that comes home to, or leaves, its own frame. */
 	void (*enter)(struct mem *mem, gfn_t page, mfn_t frame);
 	void (*leave)(struct mem *mem, gfn_t page, mfn_t frame);
+	/* Both, for a displaced page that comes home to be alone there. */
+	void (*come_home)(struct mem *mem, gfn_t page, mfn_t from);
 	void (*freed)(struct mem *mem, mfn_t frame);
 	void (*taken)(struct mem *mem, mfn_t frame);
 	/* A free frame was the OS's, and is so again. */
@@ -48,6 +50,13 @@ struct frame_slot {
 	uint32_t first_free;    /* index of the first, + 1 */
 	uint32_t next, previous;/* chunks with free frames, + 1 */
 };
+
+/* One entry fewer holds the leaf there. */
+static inline void reverse_release(struct mem *mem, struct frame_slot *slot)
+{
+	if (--slot->busy == 0)
+		mem->tidy_due = true;
+}
 
 extern const struct reverse_ops reverse_backmap;
 extern const struct reverse_ops reverse_refcount;

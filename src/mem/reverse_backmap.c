@@ -172,7 +172,7 @@ static void freed(struct mem *mem, mfn_t frame)
 	if (!slot_of(mem, frame.n)->leaf)
 		return; /* lent just now: a chunk without a leaf is free */
 	if (entry_of(mem, frame.n)->frame == LIMBO)
-		slot_of(mem, frame.n)->busy--;
+		reverse_release(mem, slot_of(mem, frame.n));
 	push_free(mem, frame);
 }
 
@@ -192,7 +192,7 @@ static void enter(struct mem *mem, gfn_t page, mfn_t frame)
 		if (entry->frame != LIMBO)
 			return;
 		entry->frame = 0;
-		slot_of(mem, frame.n)->busy--;
+		reverse_release(mem, slot_of(mem, frame.n));
 		return;
 	}
 	if (entry->frame == 0)
@@ -201,19 +201,36 @@ static void enter(struct mem *mem, gfn_t page, mfn_t frame)
 	entry->frame = (uint32_t)page.n + 1;
 }
 
-static void leave(struct mem *mem, gfn_t page, mfn_t frame)
+/* Takes the page, whose own entry is `own`, out of the list of a frame. */
+static inline void unlink_page(struct mem *mem, gfn_t page, struct back_entry *own, mfn_t frame)
 {
 	struct back_entry *entry = entry_of(mem, frame.n);
 	uint32_t *link = &entry->frame;
 
-	if (mfn_is_home(page, frame))
-		return;
 	while (*link != (uint32_t)page.n + 1)
 		link = &entry_of(mem, *link - 1)->next;
-	*link = entry_of(mem, page.n)->next;
-	entry_of(mem, page.n)->next = 0;
+	*link = own->next;
+	own->next = 0;
 	if (entry->frame == 0)
 		entry->frame = LIMBO;
+}
+
+static void leave(struct mem *mem, gfn_t page, mfn_t frame)
+{
+	if (!mfn_is_home(page, frame))
+		unlink_page(mem, page, entry_of(mem, page.n), frame);
+}
+
+/* The frame was taken, or left: it is in limbo. */
+static void come_home(struct mem *mem, gfn_t page, mfn_t from)
+{
+	struct frame_slot *slot = slot_of(mem, page.n);
+	struct back_leaf *leaf = slot->leaf;
+	struct back_entry *own = &leaf->entry[index_of(page.n)];
+
+	unlink_page(mem, page, own, from);
+	own->frame = 0;
+	reverse_release(mem, slot);
 }
 
 static void hold(struct mem *mem, mfn_t to) { (void)mem, (void)to; }
@@ -396,6 +413,7 @@ const struct reverse_ops reverse_backmap = {
 	.unhold = hold,
 	.enter = enter,
 	.leave = leave,
+	.come_home = come_home,
 	.freed = freed,
 	.taken = taken,
 	.unlent = unlent,

@@ -71,7 +71,7 @@ static void hold(struct mem *mem, mfn_t to)
 static void unhold(struct mem *mem, mfn_t to)
 {
 	if (--*count_of(mem, to) == 0)
-		slot_of(mem, to)->busy--;
+		reverse_release(mem, slot_of(mem, to));
 }
 
 static void enter(struct mem *mem, gfn_t page, mfn_t frame)
@@ -84,6 +84,12 @@ static void leave(struct mem *mem, gfn_t page, mfn_t frame)
 {
 	if (!mfn_is_home(page, frame))
 		unhold(mem, frame);
+}
+
+static void come_home(struct mem *mem, gfn_t page, mfn_t from)
+{
+	(void)page;
+	unhold(mem, from);
 }
 
 static bool is_free(struct mem *mem, mfn_t frame)
@@ -198,6 +204,7 @@ const struct reverse_ops reverse_refcount = {
 	.unhold = unhold,
 	.enter = enter,
 	.leave = leave,
+	.come_home = come_home,
 	.freed = frames_cache,
 	.taken = frames_uncache,
 	.unlent = frames_uncache,

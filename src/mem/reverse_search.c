@@ -114,6 +114,7 @@ const struct reverse_ops reverse_search = {
 	.unhold = ignore,
 	.enter = enter,
 	.leave = leave,
+	.come_home = leave,
 	.freed = freed,
 	.taken = taken,
 	.unlent = frames_uncache,

@@ -88,9 +88,11 @@ static void set_map(struct fake_flat *flat, struct mem *mem, const uint64_t *map
 			continue;
 		p2m_set(mem, gfn(page), mfn(map[page]), alone ? MEM_ACCESS_ALL : MEM_ACCESS_READ);
 	}
-	mem->free_frames = 0;
-	for (uint64_t frame = 0; frame < flat->pages + flat->spare; frame++)
+	mem->free_frames = mem->free_homes = 0;
+	for (uint64_t frame = 0; frame < flat->pages + flat->spare; frame++) {
 		mem->free_frames += holders[frame] == 0;
+		mem->free_homes += holders[frame] == 0 && frame < flat->pages;
+	}
 	mem->saved = mem->free_frames - flat->spare;
 	free(holders);
 }

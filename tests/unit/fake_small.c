@@ -204,7 +204,9 @@ static void set_map(struct small_world *world, struct mem *mem, const uint32_t *
 		leaf = leaf || p2m_add_leaf(mem, 0);
 		p2m_set(mem, gfn(i), mfn(map[i]), access);
 	}
-	mem->free_frames = 0;
+	mem->free_frames = mem->free_homes = 0;
+	for (uint32_t i = 0; i < world->ram_pages; i++)
+		mem->free_homes += holders[i] == 0;
 	for (uint32_t i = 0; i < SMALL_PAGES; i++)
 		if (i < world->ram_pages || (i >= SMALL_SPARE && i < SMALL_SPARE + world->spare_frames))
 			mem->free_frames += holders[i] == 0;

@@ -160,6 +160,7 @@ static void chunk_changed_off(struct bench *b) { b->mem.root[1].changed++; }
 static void read_only_off(struct bench *b) { b->mem.read_only++; }
 static void in_flight_off(struct bench *b) { b->mem.in_flight++; }
 static void saved_off(struct bench *b) { b->mem.saved++; }
+static void free_homes_off(struct bench *b) { b->mem.free_homes++; }
 static void hint_at_home(struct bench *b) { b->mem.hint[b->mem.hint_count++] = gfn(AT_HOME); }
 static void cache_at_home(struct bench *b) { b->mem.free_cache[0] = AT_HOME + 1; }
 
@@ -322,6 +323,7 @@ static const struct mutation mutations[] = {
 	{ MUTATION(read_only_off, SCRIM_V3_FRAME_STATE, 0) },
 	{ MUTATION(in_flight_off, SCRIM_V3_FRAME_STATE, 0) },
 	{ MUTATION(saved_off, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(free_homes_off, SCRIM_V3_FRAME_STATE, 0) },
 	{ MUTATION(hint_at_home, SCRIM_V3_FRAME_STATE, AT_HOME) },
 	{ MUTATION(cache_at_home, SCRIM_V3_FRAME_STATE, AT_HOME) },
 	{ MUTATION(frame_shared_with_writer, SCRIM_V3_FRAME_STATE, 301) },
