@@ -273,10 +273,46 @@ static void make_reverses(void)
 	home(0, 200);
 }
 
+/* There is no page for tables when those who share are written to: the reverse's books are given up. */
+static void make_poor(void)
+{
+	put(0);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	put_request(SCRIM_OP_REVERSE, 0);
+	put(1);
+	put(0);
+	share(0);
+	put_kind(SCRIPT_TABLES, 0);
+	put(0);
+	for (uint32_t i = 0; i < 60; i++)
+		put_access(SCRIPT_WRITE, i % 3, 400 + 4 * i, i);
+	for (uint32_t i = 0; i < 60; i++)
+		put_access(SCRIPT_WRITE, i % 3, 1500 + i, i);
+	scatter(0);
+	devirtualize(0, 0, 0);
+	home(0, 200);
+}
+
+/* A CPU does not come to a meeting: nothing has moved, and nothing moves any more. */
+static void make_lost(void)
+{
+	put(0);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	devirtualize(0, 0, 0);
+	put_kind(SCRIPT_DEAF, 2);
+	advance(1, 0, 255);
+	touch(0);
+	home(0, 200);
+}
+
 size_t seed_make(uint32_t number, uint8_t *bytes)
 {
 	static void (*const make[SEEDS])(void) = { make_straight, make_shared, make_portion,	make_paused,
-						   make_lent,	  make_beside, make_guarded, make_reverses };
+						   make_lent,	  make_beside, make_guarded, make_reverses,
+						   make_poor,	  make_lost };
 
 	out.bytes = bytes;
 	out.used = 0;
