@@ -1,4 +1,4 @@
-# Fuzz targets: each tests/fuzz/fuzz_*.c with the pure boot code, under libFuzzer, ASan and UBSan. Needs clang.
+# Fuzz targets: each tests/fuzz/fuzz_*.c with the pure boot code (fuzz_request: see below), under libFuzzer, ASan and UBSan. Needs clang.
 # Works by itself too: make -f mk/fuzz.mk fuzz FUZZ_SECONDS=60
 ifndef WARNINGS
 include mk/flags.mk

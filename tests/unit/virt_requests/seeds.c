@@ -116,13 +116,13 @@ static void home(uint32_t turns, uint32_t how)
 	put_kind(SCRIPT_VISITS, 0);
 }
 
-/* With programs between the steps, so that TLBs are full when the last page has come. */
+/* With programs between the steps that read in one portion (make_portion), so that TLBs are full when its last page has come. */
 static void home_at_work(uint32_t turns, uint32_t how)
 {
-	for (uint32_t i = 0; i < 12; i++) {
+	for (uint32_t i = 0; i < 16; i++) {
 		advance(1, turns, how);
 		for (uint32_t cpu = 0; cpu < 3; cpu++)
-			put_access(SCRIPT_READ, cpu, 180 * (i / 2) + 90 * cpu, i);
+			put_access(SCRIPT_READ, cpu, 450 + 37 * (i % 8) + 10 * cpu, i);
 	}
 	put_kind(SCRIPT_VISITS, 0);
 }
@@ -161,7 +161,7 @@ static void make_portion(void)
 	scatter(0);
 	share(0);
 	devirtualize(1, 700, 0);
-	home_at_work(1, 100);
+	home_at_work(1, 223);
 	touch(0);
 	devirtualize(1, 1000, 0);
 	home_at_work(1, 255);
@@ -177,8 +177,9 @@ static void make_paused(void)
 	scatter(0);
 	devirtualize(0, 0, 0);
 	advance(3, BESIDE | WITHIN, 40);
-	touch(BESIDE);
-	advance(1, BESIDE | WITHIN, 255);
+	touch(0);
+	advance(1, WITHIN, 255);
+	touch(0); /* the same pages, and no switch yet: nobody may use what it knew of them */
 	home(BESIDE, 255);
 }
 
@@ -272,10 +273,46 @@ static void make_reverses(void)
 	home(0, 200);
 }
 
+/* There is no page for tables when those who share are written to: the reverse's books are given up. */
+static void make_poor(void)
+{
+	put(0);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	put_request(SCRIM_OP_REVERSE, 0);
+	put(1);
+	put(0);
+	share(0);
+	put_kind(SCRIPT_TABLES, 0);
+	put(0);
+	for (uint32_t i = 0; i < 60; i++)
+		put_access(SCRIPT_WRITE, i % 3, 400 + 4 * i, i);
+	for (uint32_t i = 0; i < 60; i++)
+		put_access(SCRIPT_WRITE, i % 3, 1500 + i, i);
+	scatter(0);
+	devirtualize(0, 0, 0);
+	home(0, 200);
+}
+
+/* A CPU does not come to a meeting: nothing has moved, and nothing moves any more. */
+static void make_lost(void)
+{
+	put(0);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	devirtualize(0, 0, 0);
+	put_kind(SCRIPT_DEAF, 2);
+	advance(1, 0, 255);
+	touch(0);
+	home(0, 200);
+}
+
 size_t seed_make(uint32_t number, uint8_t *bytes)
 {
 	static void (*const make[SEEDS])(void) = { make_straight, make_shared, make_portion,	make_paused,
-						   make_lent,	  make_beside, make_guarded, make_reverses };
+						   make_lent,	  make_beside, make_guarded, make_reverses,
+						   make_poor,	  make_lost };
 
 	out.bytes = bytes;
 	out.used = 0;
