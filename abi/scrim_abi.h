@@ -243,16 +243,16 @@ enum scrim_exit {
 	SCRIM_EXIT_MAP,             /* nested page fault on a page of the map */
 	SCRIM_EXIT_SVM_INSN,        /* VMRUN and the like by the OS */
 	SCRIM_EXIT_DEBUG,           /* the one step after an NMI that waited for an IRET */
-	SCRIM_EXIT_CMOS,            /* the CMOS's data port: written before a CPU is started */
 	SCRIM_EXIT_INIT,
 	SCRIM_EXIT_SHUTDOWN,
 	SCRIM_EXIT_OTHER,
+	SCRIM_EXIT_CMOS,            /* the CMOS's data port: written before a CPU is started */
 	SCRIM_EXIT_COUNT
 };
 
 #define SCRIM_EXIT_NAMES                                                                                               \
-	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "cmos",         \
-	  "init", "shutdown", "other" }
+	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
+	  "shutdown", "other", "cmos" }
 
 enum scrim_vendor { SCRIM_VENDOR_AMD = 0, SCRIM_VENDOR_INTEL };
 enum scrim_backend { SCRIM_BACKEND_NATIVE = 0, SCRIM_BACKEND_NESTED, SCRIM_BACKEND_SHADOW, SCRIM_BACKEND_VTLB };

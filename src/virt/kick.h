@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Provides kicks: the way one CPU makes the others do something at once, by NMI. Three things need it: a CPU being parked or
- * started (the others must guard it), pages being moved, a meeting. Switching memory virtualization never kicks.
+ * Provides kicks: the way one CPU makes the others do something at once, by NMI. Three things need it: a CPU that parks or is
+ * about to start (the others must guard it), pages being moved, a meeting. Switching memory virtualization never kicks.
  */
 #pragma once
 

@@ -29,14 +29,6 @@ struct stepcost {
 	uint64_t sorted[STEPS_MAX];
 };
 
-static inline uint64_t read_tsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
-}
-
 static struct scrim_reply ask(enum scrim_op op, uint64_t argument0, uint64_t argument1)
 {
 	struct scrim_reply reply = scrim_request(op, argument0, argument1);
@@ -79,10 +71,10 @@ static void come_home(struct stepcost *cost, uint64_t displaced)
 	ask(SCRIM_OP_DEVIRTUALIZE, 0, 0);
 	while (state == SCRIM_REMAPPING) {
 		struct step *step = &cost->step[cost->count];
-		uint64_t start = read_tsc();
+		uint64_t start = guest_tsc();
 		struct scrim_reply reply = scrim_request(SCRIM_OP_STEP, cost->batch, 0);
 
-		step->ticks = read_tsc() - start;
+		step->ticks = guest_tsc() - start;
 		if (reply.status != SCRIM_OK || cost->count + 1 == STEPS_MAX) {
 			fprintf(stderr, "stepcost: STEP has status %u after %u steps\n", reply.status, cost->count);
 			exit(1);

@@ -29,14 +29,6 @@ static const struct part {
 
 static uint64_t ticks[PARTS][ROUNDS];
 
-static inline uint64_t read_tsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high) : : "memory");
-	return (uint64_t)high << 32 | low;
-}
-
 static void require(bool holds, const char *what)
 {
 	if (holds)
@@ -47,9 +39,9 @@ static void require(bool holds, const char *what)
 
 static uint64_t timed(enum scrim_op op)
 {
-	uint64_t start = read_tsc();
+	uint64_t start = guest_tsc();
 	struct scrim_reply reply = scrim_request(op, 0, 0);
-	uint64_t end = read_tsc();
+	uint64_t end = guest_tsc();
 
 	require(reply.status == SCRIM_OK, "a request was refused");
 	return end - start;

@@ -8,7 +8,7 @@
  * scrimctl.
  */
 #include "guest_util.h"
-#include "scrim_abi.h"
+#include "scrim_request.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -17,13 +17,7 @@
 #include <string.h>
 #include <sys/io.h>
 
-#define CPUS_MAX  64u
-#define PORT_SPAN 4 /* a 32-bit access needs the rights to all four ports that it covers */
-
-struct results {
-	uint32_t status;
-	uint64_t value[2];
-};
+#define CPUS_MAX 64u
 
 struct counters {
 	uint64_t kicks, flushes, switches;
@@ -61,28 +55,21 @@ static void expect(const struct switcher *switcher, const char *what, uint64_t s
 		fail(switcher, what, seen, expected);
 }
 
-static struct results ask(struct switcher *switcher, enum scrim_op op, uint64_t argument0, uint64_t argument1)
+static struct scrim_reply ask(struct switcher *switcher, enum scrim_op op, uint64_t argument0, uint64_t argument1)
 {
-	uint32_t eax = SCRIM_REQUEST(op), ebx = (uint32_t)argument0, ecx = (uint32_t)(argument0 >> 32);
-	uint32_t esi = (uint32_t)argument1, edi = (uint32_t)(argument1 >> 32);
-
-	__asm__ volatile("inl %%dx, %%eax"
-			 : "+a"(eax), "+b"(ebx), "+c"(ecx), "+S"(esi), "+D"(edi)
-			 : "d"(SCRIM_PORT)
-			 : "memory", "cc");
 	switcher->requests++;
-	return (struct results){ eax, { (uint64_t)ecx << 32 | ebx, (uint64_t)edi << 32 | esi } };
+	return scrim_request(op, argument0, argument1);
 }
 
 static uint64_t must(struct switcher *switcher, const char *what, enum scrim_op op, uint64_t argument0,
 		     uint64_t argument1)
 {
-	struct results results = ask(switcher, op, argument0, argument1);
+	struct scrim_reply reply = ask(switcher, op, argument0, argument1);
 
-	if (results.status == SCRIM_EINVARIANT)
-		fprintf(stderr, "switcher: invariant %lu broken at 0x%lx\n", results.value[0], results.value[1]);
-	expect(switcher, what, results.status, SCRIM_OK);
-	return results.value[0];
+	if (reply.status == SCRIM_EINVARIANT)
+		fprintf(stderr, "switcher: invariant %lu broken at 0x%lx\n", reply.result[0], reply.result[1]);
+	expect(switcher, what, reply.status, SCRIM_OK);
+	return reply.result[0];
 }
 
 static uint64_t info(struct switcher *switcher, enum scrim_info item)
@@ -208,14 +195,14 @@ static void leave_half_done(struct switcher *switcher, unsigned visits)
 
 static void connect_to_scrim(struct switcher *switcher)
 {
-	struct results version;
+	struct scrim_reply version;
 
-	if (ioperm(SCRIM_PORT, PORT_SPAN, 1) != 0) {
+	if (ioperm(SCRIM_PORT, SCRIM_PORT_SPAN, 1) != 0) {
 		fprintf(stderr, "switcher: ioperm: %s\n", strerror(errno));
 		exit(1);
 	}
 	version = ask(switcher, SCRIM_OP_VERSION, 0, 0);
-	if (version.status != SCRIM_OK || version.value[0] != SCRIM_ABI_VERSION) {
+	if (version.status != SCRIM_OK || version.result[0] != SCRIM_ABI_VERSION) {
 		fprintf(stderr, "switcher: no Scrim of ABI %u answers\n", SCRIM_ABI_VERSION);
 		exit(1);
 	}

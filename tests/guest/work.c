@@ -41,14 +41,6 @@ struct section {
 	size_t memory_bytes; /* touched before the section starts; 0 for none */
 };
 
-static uint64_t work_tsc(void)
-{
-	uint32_t low, high;
-
-	__asm__ volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high)::"memory");
-	return (uint64_t)high << 32 | low;
-}
-
 static void work_require(bool holds, const char *what)
 {
 	if (holds)
@@ -218,9 +210,9 @@ static uint64_t work_run_section(struct work *work, const struct section *sectio
 			memcpy(memory + i, &word, 8);
 		}
 	}
-	start = work_tsc();
+	start = guest_tsc();
 	section->run(work, memory);
-	ticks = work_tsc() - start;
+	ticks = guest_tsc() - start;
 	if (memory != NULL)
 		munmap(memory, section->memory_bytes);
 	return ticks;

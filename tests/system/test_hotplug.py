@@ -2,7 +2,7 @@
 """CPUs go offline and come online, in every state of the memory and in the middle of a switch, and none is ever outside Scrim.
 
 A CPU that starts while nothing is trapped is one that Scrim has lost: it would never be answered, and that is what is looked for
-after every step. Offline is the one place where Scrim kicks CPUs, so kicks are counted.
+after every step. Kicks are for the first CPU that goes offline, or is started before it has parked, so they are counted.
 """
 
 import json
