@@ -81,6 +81,7 @@ static void batch_close(struct mem *mem, struct mem_batch *batch)
 	unlist(mem, batch);
 	mem->remap.idle = 0;
 	mem->remap.open_quiet = 0;
+	mem->remap.cleared = 0;
 }
 
 void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained)

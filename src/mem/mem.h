@@ -80,7 +80,7 @@ struct mem_remap {
 	gfn_t open_cursor;     /* where the sweep for pages to move out of the way goes on */
 	uint64_t quiet;        /* chunks swept since a free home may have been overlooked */
 	uint64_t open_quiet;   /* chunks swept, since moves ended, that had no page which the homecoming is about */
-	uint64_t cleared;      /* chunks swept in this round of clearing */
+	uint64_t cleared;      /* chunks swept for clearing, since moves ended; the round is over too where spare frames ran out */
 	uint64_t idle;         /* chunks swept since something happened */
 };
 

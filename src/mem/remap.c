@@ -14,7 +14,9 @@
  * While batches are in flight a page may seem to be on a cycle that is open already. So a cycle is opened beside them
  * only when it has been walked round.
  *
- * Indirect: occupants of homes that are not free go to spare frames first, as many as there are, then the sweep.
+ * Indirect: occupants of homes that are not free go to spare frames first, as many as there are, then the sweep. A round
+ * of that comes before cycles are opened, and another one not until a batch has ended: so that each gets to its end, however
+ * many begins it takes.
  *
  * No sweep is made where no home is free at all: the count says so. Quiet: chunks swept since a free home may have been
  * overlooked. The sweep may stand in the middle of a chunk when it starts anew, so one chunk more than there are is a whole
@@ -23,9 +25,15 @@
 #include "mem/batch.h"
 #include "mem/reverse.h"
 
-#define SWEEP_WORK  8192u /* what one begin may spend on looking, in chunks without displaced pages */
-#define CHUNK_WORK  128u  /* what a chunk with displaced pages takes */
-#define WALK_MAX    1024u /* pages of a cycle that one begin walks round */
+/*
+ * What one begin may spend on looking, all its sweeps and walks together; a chunk without displaced pages costs 1. Where it
+ * ends, the next begin goes on.
+ */
+#define SWEEP_WORK  8192u
+#define CHUNK_WORK  2048u /* a chunk with displaced pages */
+#define FOLLOW_WORK 4u    /* a page of a cycle that is walked round */
+#define OPEN_WORK   1024u /* a cycle that is opened */
+#define WALK_MAX    1024u /* no longer cycle is walked round */
 
 err_t mem_remap_start(struct mem *mem, enum mem_remap_mode mode, gfn_t first, gfn_t last)
 {
@@ -91,12 +99,12 @@ static void follow_hints(struct mem *mem, struct mem_batch *batch, uint32_t limi
 
 /* --- sweeps --- */
 
+static void spend(uint32_t *work, uint32_t cost) { *work = *work > cost ? *work - cost : 0; }
+
 /* A chunk has been left behind. */
 static void pass_chunk(struct mem *mem, const struct p2m_slot *slot, uint32_t *work, uint64_t *passed)
 {
-	uint32_t cost = slot->displaced > 0 ? CHUNK_WORK : 1;
-
-	*work = *work > cost ? *work - cost : 0;
+	spend(work, slot->displaced > 0 ? CHUNK_WORK : 1);
 	++*passed;
 	mem->remap.idle++;
 }
@@ -132,14 +140,13 @@ static bool is_round(const struct mem *mem, uint64_t passed) { return passed > m
 static bool may_find_home(const struct mem *mem) { return mem->free_homes > 0 && !is_round(mem, mem->remap.quiet); }
 
 /* Not more than once round in one begin: what is in flight now is so until its end. */
-static void sweep_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+static void sweep_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit, uint32_t *work)
 {
 	uint64_t begin = mem->remap.idle;
-	uint32_t work = SWEEP_WORK;
 	gfn_t page;
 
 	while (batch->count < limit && may_find_home(mem) && !is_round(mem, mem->remap.idle - begin) &&
-	       next_displaced(mem, &mem->remap.cursor, &work, &mem->remap.quiet, &page)) {
+	       next_displaced(mem, &mem->remap.cursor, work, &mem->remap.quiet, &page)) {
 		uint64_t entry = p2m_entry(mem, page);
 
 		if (p2m_entry_access(entry) == MEM_ACCESS_NONE)
@@ -162,13 +169,14 @@ static bool is_in_the_way(const struct mem *mem, gfn_t page, uint64_t entry)
 }
 
 /* Round by f, back to the page, and nobody on the way is in flight or waits for a page that is. */
-static bool is_closed_cycle(const struct mem *mem, gfn_t page)
+static bool is_closed_cycle(const struct mem *mem, gfn_t page, uint32_t *work)
 {
 	gfn_t at = page;
 
 	for (uint32_t i = 0; i < WALK_MAX; i++) {
 		uint64_t entry = p2m_entry(mem, at);
 
+		spend(work, FOLLOW_WORK);
 		if (!p2m_is_at_rest(entry, at))
 			return false;
 		at = gfn(p2m_entry_frame(entry).n);
@@ -199,40 +207,35 @@ static enum mem_step move_away(struct mem *mem, struct mem_batch *batch, gfn_t p
 	return MEM_STEP_MOVES;
 }
 
-/* Indirect: occupants of homes go to spare frames, one round. */
-static void clear_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+/* Indirect: occupants of homes go to spare frames, one round, or as far as there are such frames. */
+static void clear_homes(struct mem *mem, struct mem_batch *batch, uint32_t limit, uint32_t *work)
 {
-	uint32_t work = SWEEP_WORK;
 	gfn_t page;
 
-	while (batch->count < limit && mem->remap.clearing &&
-	       next_displaced(mem, &mem->remap.open_cursor, &work, &mem->remap.cleared, &page)) {
+	while (batch->count < limit && !is_round(mem, mem->remap.cleared) &&
+	       next_displaced(mem, &mem->remap.open_cursor, work, &mem->remap.cleared, &page)) {
 		uint64_t entry = p2m_entry(mem, page);
 
-		if (is_round(mem, mem->remap.cleared))
-			mem->remap.clearing = false;
 		if (!is_in_the_way(mem, page, entry) || frames_is_free(mem, gfn_home(page)))
 			continue;
 		if (move_away(mem, batch, page, true) != MEM_STEP_MOVES)
-			mem->remap.clearing = false;
+			mem->remap.cleared = mem->chunk_count + 1;
 	}
-	if (is_round(mem, mem->remap.cleared))
-		mem->remap.clearing = false;
+	mem->remap.clearing = !is_round(mem, mem->remap.cleared);
 }
 
 /*
  * Only cycles are left, or what has to leave the range: moves pages out of the way and follows the chains that begin
  * there. The first is moved in any case when nothing is in flight.
  */
-static enum mem_step open_cycles(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+static enum mem_step open_cycles(struct mem *mem, struct mem_batch *batch, uint32_t limit, uint32_t *work)
 {
 	enum mem_step step = MEM_STEP_AGAIN;
 	uint64_t begin = mem->remap.idle;
-	uint32_t work = SWEEP_WORK;
 	gfn_t page;
 
 	while (batch->count < limit && !is_round(mem, mem->remap.open_quiet) && !is_round(mem, mem->remap.idle - begin) &&
-	       next_displaced(mem, &mem->remap.open_cursor, &work, &mem->remap.open_quiet, &page)) {
+	       next_displaced(mem, &mem->remap.open_cursor, work, &mem->remap.open_quiet, &page)) {
 		uint64_t entry = p2m_entry(mem, page);
 
 		if (!concerns(mem, page, entry))
@@ -240,14 +243,14 @@ static enum mem_step open_cycles(struct mem *mem, struct mem_batch *batch, uint3
 		mem->remap.open_quiet = 0;
 		if (!is_in_the_way(mem, page, entry))
 			continue;
-		if (mem->remap.whole && mem->in_flight > 0 && !is_closed_cycle(mem, page))
+		if (mem->remap.whole && mem->in_flight > 0 && !is_closed_cycle(mem, page, work))
 			continue;
 		step = move_away(mem, batch, page, false);
 		if (step != MEM_STEP_MOVES)
 			return step;
 		if (p2m_entry_access(entry) == MEM_ACCESS_ALL)
 			follow(mem, batch, limit, gfn(p2m_entry_frame(entry).n));
-		work = work > WALK_MAX ? work - WALK_MAX : 0;
+		spend(work, OPEN_WORK);
 	}
 	if (step == MEM_STEP_AGAIN && mem->in_flight == 0 && is_round(mem, mem->remap.open_quiet))
 		return MEM_STEP_DONE;
@@ -255,20 +258,17 @@ static enum mem_step open_cycles(struct mem *mem, struct mem_batch *batch, uint3
 }
 
 /* No chain begins anywhere that was looked at. */
-static enum mem_step plan_stuck(struct mem *mem, struct mem_batch *batch, uint32_t limit)
+static enum mem_step plan_stuck(struct mem *mem, struct mem_batch *batch, uint32_t limit, uint32_t *work)
 {
 	enum mem_step step = MEM_STEP_AGAIN;
 
 	if (mem->displaced == 0)
 		return mem->in_flight > 0 ? MEM_STEP_WAIT : MEM_STEP_DONE;
 	if (!may_find_home(mem)) {
-		if (mem->remap.mode == MEM_REMAP_INDIRECT) {
-			mem->remap.clearing = true;
-			mem->remap.cleared = 0;
-			clear_homes(mem, batch, limit);
-		}
-		if (batch->count == 0)
-			step = open_cycles(mem, batch, limit);
+		if (mem->remap.mode == MEM_REMAP_INDIRECT)
+			clear_homes(mem, batch, limit, work);
+		if (batch->count == 0 && !mem->remap.clearing)
+			step = open_cycles(mem, batch, limit, work);
 	}
 	/* With others in flight the next frame may be theirs to free. */
 	if (batch->count == 0 && mem->in_flight > 0 && (step != MEM_STEP_AGAIN || mem->remap.idle > mem->chunk_count + 1))
@@ -279,6 +279,7 @@ static enum mem_step plan_stuck(struct mem *mem, struct mem_batch *batch, uint32
 enum mem_step mem_remap_begin(struct mem *mem, struct mem_batch *batch, uint32_t limit)
 {
 	enum mem_step step = MEM_STEP_MOVES;
+	uint32_t work = SWEEP_WORK;
 
 	if (!mem->remap.active)
 		return MEM_STEP_DONE;
@@ -286,13 +287,13 @@ enum mem_step mem_remap_begin(struct mem *mem, struct mem_batch *batch, uint32_t
 		limit = SCRIM_BATCH_MAX;
 	batch_open(mem, batch);
 	if (mem->remap.clearing)
-		clear_homes(mem, batch, limit);
+		clear_homes(mem, batch, limit, &work);
 	if (batch->count == 0) {
 		follow_hints(mem, batch, limit);
-		sweep_homes(mem, batch, limit);
+		sweep_homes(mem, batch, limit, &work);
 	}
 	if (batch->count == 0)
-		step = plan_stuck(mem, batch, limit);
+		step = plan_stuck(mem, batch, limit, &work);
 	if (batch->count > 0)
 		mem->remap.idle = 0;
 	return batch_seal(mem, batch, step);

@@ -564,9 +564,13 @@ uint64_t fake_bring_home(struct mem *mem, uint32_t limit, struct mem_moved *move
 	if (limit == 0 || mem->displaced == 0 ||
 	    mem_remap_start(mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) != SCRIM_OK)
 		return mem->displaced;
-	while (step == MEM_STEP_AGAIN)
+	if (limit > SCRIM_BATCH_MAX)
+		limit = SCRIM_BATCH_MAX;
+	while (limit > 0 && (step == MEM_STEP_MOVES || step == MEM_STEP_AGAIN)) {
 		step = mem_remap_begin(mem, &batch, limit);
-	if (step == MEM_STEP_MOVES) {
+		if (step != MEM_STEP_MOVES)
+			continue;
+		limit -= batch.count;
 		mem->config.port->flush(mem->config.port_context);
 		mem_batch_copy(mem, &batch);
 		mem_batch_end(mem, &batch, moved);

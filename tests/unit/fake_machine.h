@@ -100,7 +100,10 @@ void fake_machine_verify_present(struct fake_machine *machine);
 /* That none is absent, too, and what else should hold between operations. */
 void fake_machine_verify(struct fake_machine *machine);
 
-/* Brings at most `limit` displaced pages home, all at once. Returns the number of pages still displaced. */
+/*
+ * Makes at most `limit` moves home (and SCRIM_BATCH_MAX), in as many batches as it takes. Returns the number of pages still
+ * displaced.
+ */
 uint64_t fake_bring_home(struct mem *mem, uint32_t limit, struct mem_moved *moved);
 
 /* Leaves and split chunks out at this moment. */

@@ -19,9 +19,10 @@
 #include "mem/p2m.h"
 #include "mem/scatter.h"
 
-#define PAGES     4096u
-#define MANY      60000u /* of 118 chunks and two windows */
-#define STEPS_MAX 1000000u
+#define PAGES      4096u
+#define MANY       60000u /* of 118 chunks and two windows */
+#define STEPS_MAX  1000000u
+#define LOOKED_MAX 4u /* chunks with displaced pages that one begin looks at, and pages that it tries to walk from */
 
 static struct fake_flat flat;
 static struct mem mem;
@@ -389,13 +390,42 @@ static void test_large(void **unused)
 	fake_flat_stop(&flat);
 }
 
+/* One begin looks at a few chunks, and the next one goes on where it has ended, to what lies behind all the others. */
+static void test_bounded_looks(void **unused)
+{
+	(void)unused;
+	map_swapped(MANY);
+	for (uint32_t i = 0; i < MEM_REVERSE_COUNT * 2; i++) {
+		enum mem_remap_mode mode = i % 2 ? MEM_REMAP_INDIRECT : MEM_REMAP_DIRECT;
+		uint64_t looked = 0;
+
+		begin_map(MANY, 3, (enum mem_reverse)(i / 2));
+		assert_int_equal(mem_remap_start(&mem, mode, gfn(MANY - 10), gfn(MANY)), SCRIM_OK);
+		while (mem_remap_begin(&mem, &batch, 64) == MEM_STEP_AGAIN) {
+			uint64_t at = p2m_chunk(mem.remap.open_cursor);
+
+			assert_in_range(at, looked + 1, looked + LOOKED_MAX);
+			looked = at;
+		}
+		assert_true(batch.count > 0);
+		mem_batch_copy(&mem, &batch);
+		mem_batch_end(&mem, &batch, &moved);
+		mem_remap_stop(&mem);
+		come_home(mode, MANY - 10, MANY, 64);
+		assert_range_home(MANY - 10, MANY, MANY);
+		fake_flat_stop(&flat);
+	}
+}
+
 /*
  * Two cycles of 2048 pages. One is open and has a batch in flight: a second CPU opens the other beside it only if it can
- * see that it is another, and it is too long to be walked round. So it waits, and all come home in the end.
+ * see that it is another, and it is too long to be walked round. So it waits, and all come home in the end. No begin tries
+ * to walk from more than a few pages.
  */
 static void test_long_cycles(void **unused)
 {
 	enum mem_step step;
+	uint64_t at;
 
 	(void)unused;
 	for (uint64_t page = 0; page < PAGES; page++)
@@ -406,6 +436,9 @@ static void test_long_cycles(void **unused)
 		step = mem_remap_begin(&mem, &batch, 64);
 	while (step == MEM_STEP_AGAIN);
 	assert_int_equal(step, MEM_STEP_MOVES);
+	at = mem.remap.open_cursor.n;
+	assert_int_equal(mem_remap_begin(&mem, &other, 64), MEM_STEP_AGAIN);
+	assert_in_range(mem.remap.open_cursor.n, at + 1, at + LOOKED_MAX);
 	do
 		step = mem_remap_begin(&mem, &other, 64);
 	while (step == MEM_STEP_AGAIN);
@@ -457,6 +490,7 @@ int main(void)
 		TEST(test_no_frame),
 		TEST(test_one_at_a_time),
 		TEST(test_large),
+		TEST(test_bounded_looks),
 		TEST(test_long_cycles),
 		TEST(test_abort_alone),
 	};
