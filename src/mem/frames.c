@@ -135,12 +135,12 @@ static bool can_be_free(const struct mem *mem, mfn_t frame, bool spare_chunk)
 	return spare_chunk && frames_is_spare(mem, frame);
 }
 
-/* Caches the free frames of one chunk where one may match. The first that matches is found. */
+/* Caches the free frames of one chunk where one may match: it is spare, or a home. The first that matches is found. */
 static bool scan_chunk(struct mem *mem, uint64_t chunk, const struct frame_want *want, mfn_t *found)
 {
-	bool spare = frames_has_spare(mem, chunk), match = false;
+	bool spare = frames_has_spare(mem, chunk), home = !want->spare_only && mem->free_homes > 0, match = false;
 
-	if (!spare && (want->spare_only || chunk >= mem->chunk_count || mem->root[chunk].displaced == 0))
+	if (!spare && (!home || chunk >= mem->chunk_count || mem->root[chunk].displaced == 0))
 		return false;
 	for (uint32_t i = 0; i < P2M_CHUNK_PAGES; i++) {
 		mfn_t frame = mfn((chunk << P2M_CHUNK_SHIFT) + i);
