@@ -36,12 +36,15 @@ static void set_gate(uint32_t vector, uint64_t handler)
 				     .offset_middle = (uint16_t)(handler >> 16), .offset_high = (uint32_t)(handler >> 32) };
 }
 
-void descriptors_load(void)
+void descriptors_build(void)
 {
-	/* Written by every CPU with the same values: no harm in that. */
 	for (uint32_t vector = 0; vector < VECTORS; vector++)
 		set_gate(vector, vector == VECTOR_NMI ? (uint64_t)(uintptr_t)idt_nmi
 						      : (uint64_t)(uintptr_t)idt_stubs + vector * STUB_BYTES);
+}
+
+void descriptors_load(void)
+{
 	const struct descriptor_table_pointer g = { sizeof(gdt) - 1, (uint64_t)(uintptr_t)gdt };
 	const struct descriptor_table_pointer i = { sizeof(idt) - 1, (uint64_t)(uintptr_t)idt };
 	lgdt(&g);

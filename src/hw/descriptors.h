@@ -4,6 +4,9 @@
 
 #include "base/types.h"
 
+/* Fills the IDT. Once, by the first CPU before any other runs: a gate that is written while a CPU takes an NMI leads anywhere. */
+void descriptors_build(void);
+
 /* Loads GDT, CS and IDT on the calling CPU. Exceptions panic; an NMI just returns: it is taken to be forgotten. */
 void descriptors_load(void);
 

@@ -245,6 +245,7 @@ static void become_resident(void)
 	own_init(boot.place.own_start, boot.place.own_end, &boot.demand);
 	uint64_t cr3 = paging_build(own_alloc(paging_bytes(boot.ram_end)), boot.ram_end);
 	write_cr3(cr3);
+	descriptors_build();
 	descriptors_load();
 	/* Again: what the first half read points into the place that Scrim has left. */
 	acpi_read(boot.info.rsdp, boot.info.rsdp_bytes, &boot.acpi);

@@ -228,6 +228,7 @@ void svm_handle_exit(struct cpu *cpu)
 	struct vmcb *vmcb = svm_vmcb(cpu);
 
 	__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
+	guard_wait_held_off(cpu);
 	cpu->exit_start_tsc = rdtsc();
 	vmcb->tlb_control = TLB_KEEP;
 	vmcb->event_injection = 0;

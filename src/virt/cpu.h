@@ -43,10 +43,11 @@ struct cpu {
 	bool guarded_msrs;/* x2APIC's ICR is intercepted */
 	bool watching_cr3;/* LIDT was executed: the next CR3 load tells whether the OS gives the machine up (kexec) */
 
-	/* Kicks: written by others, atomically (kick.c). */
+	/* Written by others, atomically: kicks (kick.c) and INIT. */
 	uint32_t in_vmm;
 	uint32_t request; /* enum kick_request bits */
 	uint32_t nmi_sent;/* a kick's NMI is on its way and has not been taken */
+	uint32_t held_off;/* INIT is about to be sent to it: it must not come to want the machine lock (guard.c) */
 
 	struct mem_batch *batch; /* the pages that this CPU is moving */
 	uint64_t pat_at_switch; /* the PAT MSR when it began to translate (svm_vmcb.c) */

@@ -12,7 +12,6 @@
 #include "virt/guard.h"
 
 #include "hw/apic.h"
-#include "hw/delay.h"
 #include "hw/msr.h"
 #include "virt/kick.h"
 #include "virt/memvirt.h"
@@ -20,7 +19,6 @@
 #include "virt/vendor.h"
 
 #define APIC_GFN gfn_of_address(APIC_PAGE)
-#define LEAVE_TIMEOUT_MS 1000u
 
 /* CMOS shutdown code for an INIT that goes on at the warm reset vector: firmware leaves the machine alone (MP specification B.4). */
 #define CMOS_WARM_RESET 0x0a
@@ -156,28 +154,48 @@ void guard_on_start(struct cpu *self)
 	self->nmi_sent = 0;
 	/* INIT may have caught it in an exit. From `started` on kicks are sent to it; they wait for its VMRUN. */
 	__atomic_store_n(&self->in_vmm, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&self->held_off, 0, __ATOMIC_SEQ_CST);
 	self->started = true;
 	guard_apply(self);
 	machine.vendor->intercept_cr3_load(self, true);
 	machine_unlock();
 }
 
+static bool is_in_exit(const struct cpu *cpu)
+{
+	return __atomic_load_n(&cpu->started, __ATOMIC_RELAXED) && __atomic_load_n(&cpu->in_vmm, __ATOMIC_SEQ_CST);
+}
+
 /*
- * INIT takes effect at once on some machines (QEMU), even inside Scrim: let the target leave it first, with the lock free in
- * case it wants it. It may come back before the INIT, but then only as far as the lock.
+ * INIT takes effect at once on some machines (QEMU), even inside Scrim, and would take the machine lock along with a CPU that
+ * holds it or waits for it. So the target is let out of Scrim first, with the lock free in case it wants it, and kept out of
+ * all that the lock protects from then on: it stores in_vmm, then reads held_off (guard_wait_held_off()), here it is the other
+ * way about, both sequentially consistent, so at least one sees the other.
  */
 static void before_init(struct cpu *self, struct cpu *target)
 {
-	uint64_t end = rdtsc() + delay_tsc_hz() / 1000 * LEAVE_TIMEOUT_MS;
-
-	while (target->started && __atomic_load_n(&target->in_vmm, __ATOMIC_SEQ_CST) && rdtsc() < end) {
+	for (;;) {
+		__atomic_store_n(&target->held_off, 1, __ATOMIC_SEQ_CST);
+		if (!is_in_exit(target))
+			break;
+		__atomic_store_n(&target->held_off, 0, __ATOMIC_SEQ_CST);
 		machine_unlock();
-		kick_serve(self);
-		cpu_pause();
+		while (is_in_exit(target)) {
+			kick_serve(self);
+			cpu_pause();
+		}
 		machine_lock(self);
 	}
 	park(target);
 	target->started = target->parked = target->translating = false;
+}
+
+void guard_wait_held_off(struct cpu *self)
+{
+	while (__atomic_load_n(&self->held_off, __ATOMIC_SEQ_CST)) {
+		kick_serve(self);
+		cpu_pause();
+	}
 }
 
 static void before_startup(struct cpu *target, uint8_t vector)

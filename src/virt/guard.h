@@ -40,6 +40,9 @@ void guard_on_cmos_write(struct cpu *self, uint8_t value);
 /* This CPU begins its life in the OS, from Scrim's start-up code. */
 void guard_on_start(struct cpu *self);
 
+/* Beginning of an exit: waits while another CPU is about to send this one INIT, which may be for ever. */
+void guard_wait_held_off(struct cpu *self);
+
 /* As `status` shows them. */
 enum scrim_cpu_mode guard_cpu_mode(const struct cpu *cpu);
 enum scrim_state guard_machine_state(void);

@@ -20,7 +20,7 @@
 #include "virt/vendor.h"
 
 #define RESEND_MS 2000u
-#define GIVE_UP_MS 10000u
+#define GIVE_UP_AFTER 5u /* times */
 
 static void send(struct cpu *target)
 {
@@ -46,23 +46,23 @@ static void ask(struct cpu *target, enum kick_request request)
  */
 static void wait_for(struct cpu *self, struct cpu *target, enum kick_request request)
 {
-	uint64_t ms = delay_tsc_hz() / 1000, now = rdtsc();
-	uint64_t resend = now + ms * RESEND_MS, give_up = now + ms * GIVE_UP_MS;
+	uint64_t period = delay_tsc_hz() / 1000 * RESEND_MS, resend = rdtsc() + period;
+	uint32_t asked = 1;
 
 	while (__atomic_load_n(&target->request, __ATOMIC_SEQ_CST)) {
 		kick_serve(self);
 		cpu_pause();
-		now = rdtsc();
-		if (now > resend && !__atomic_load_n(&target->in_vmm, __ATOMIC_SEQ_CST)) {
-			__atomic_store_n(&target->nmi_sent, 1, __ATOMIC_SEQ_CST);
-			send(target);
-			resend = now + ms * RESEND_MS;
-		}
-		if (now > give_up && request & KICK_APPLY) {
+		if (rdtsc() < resend || __atomic_load_n(&target->in_vmm, __ATOMIC_SEQ_CST))
+			continue;
+		if (asked == GIVE_UP_AFTER && request & KICK_APPLY) {
 			target->started = false;
 			machine.count.cpus_lost++;
 			return;
 		}
+		__atomic_store_n(&target->nmi_sent, 1, __ATOMIC_SEQ_CST);
+		send(target);
+		asked++;
+		resend = rdtsc() + period; /* from now: all CPUs may have stood still (a debugger, an emulator's pause) */
 	}
 }
 

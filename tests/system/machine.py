@@ -73,13 +73,14 @@ class Machine:
     boot         replaces -kernel, -append and -initrd: a list of QEMU arguments (an ISO)
     firmware     "bios" or "uefi"
     extra        more QEMU arguments
+    threads      "single": QEMU runs all CPUs in turn in one thread; "multi": each in its own (docs/decisions/0011)
     agent        False for guests that have no agent; their second serial port is written to a file, see `second`
     files        {path: bytes or text} added to the initramfs; "autorun" is a script that runs instead of the agent
     """
 
     def __init__(self, work, scrim=True, kernel="cloud", cpus=1, memory="512M", options="", args="", kernel_args=KERNEL_ARGS,
                  initrd=IMAGES / "initramfs.cpio.gz", kexec=False, cpu=CPU_MODEL, icount=None, reboot=False, boot=None,
-                 firmware="bios", extra=(), agent=True, files=None):
+                 firmware="bios", extra=(), threads="single", agent=True, files=None):
         self.work = pathlib.Path(work)
         self.scrim = scrim
         self.cpus = cpus
@@ -96,6 +97,7 @@ class Machine:
         self._boot = boot
         self._firmware = firmware
         self._extra = list(extra)
+        self._threads = threads
         self._has_agent = agent
         self._process = None
         self._sockets = None
@@ -153,7 +155,7 @@ class Machine:
 
     def _command(self):
         command = [
-            "qemu-system-x86_64", "-accel", "tcg", "-nodefaults", "-vga", "std", "-display", "none",
+            "qemu-system-x86_64", "-accel", f"tcg,thread={self._threads}", "-nodefaults", "-vga", "std", "-display", "none",
             "-machine", "q35,smm=off,memory-backend=ram",
             "-object", f"memory-backend-file,id=ram,size={self.memory_bytes},mem-path={self._memory_path},share=on",
             "-cpu", self._cpu, "-smp", str(self.cpus), "-m", f"{self.memory_bytes >> 20}M",

@@ -43,7 +43,7 @@ def fuzz_in_state(machine, state, count, seed):
     return reports
 
 
-@test("fuzz-port", cost=20, weight=2)
+@test("fuzz-port", cost=20)
 def fuzz_port(t):
     """Under load, in every state in which a tool may meet the machine."""
     total = 0

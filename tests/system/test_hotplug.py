@@ -75,17 +75,17 @@ def renew(machine, source, state, offline):
     cpus.check_settled(machine, state, offline)
 
 
-@test("hotplug-native", cost=35, weight=2)
+@test("hotplug-native", cost=35)
 def hotplug_native(t):
     walk(t, "native", t.pick(short=1, long=101))
 
 
-@test("hotplug-virtualized", cost=40, weight=2)
+@test("hotplug-virtualized", cost=40)
 def hotplug_virtualized(t):
     walk(t, "virtualized", t.pick(short=2, long=102))
 
 
-@test("hotplug-at-once", cost=20, weight=2)
+@test("hotplug-at-once", cost=20)
 def hotplug_at_once(t):
     """Online right after offline: Linux may send INIT while the CPU is still on its way to where it parks."""
     rounds = t.pick(short=5, long=100)
@@ -161,7 +161,7 @@ def wait_arrived(machine, state, cpu, mode):
     check(status["cpus"][cpu]["mode"] in (mode, "native"), f"CPU {cpu} came back as {status['cpus'][cpu]['mode']}")
 
 
-@test("hotplug-half-way", cost=25, weight=2)
+@test("hotplug-half-way", cost=25)
 def hotplug_half_way(t):
     """In COMMENCING and CEASING: visit some CPUs, take one offline, go on."""
     with t.machine(cpus=CPUS, memory=MEMORY, options="dma-free=all") as machine:
@@ -180,7 +180,7 @@ def hotplug_half_way(t):
     print(f"figure: {done} switches met by a CPU going offline half way, each one finished")
 
 
-@test("hotplug-all", cost=15, weight=2)
+@test("hotplug-all", cost=15)
 def hotplug_all(t):
     """Two CPUs at once, then all but the first."""
     with t.machine(cpus=CPUS, memory=MEMORY, options="dma-free=all") as machine:
@@ -241,7 +241,7 @@ def hotplug_from_boot(t):
 def hotplug_starved(t):
     """Online right after offline, while the host gives the CPU no time: INIT finds it short of where it would park."""
     rounds, victim = t.pick(short=4, long=40), 2
-    with t.machine(cpus=CPUS, memory=MEMORY, options="dma-free=all") as machine:
+    with t.machine(cpus=CPUS, memory=MEMORY, options="dma-free=all", threads="multi") as machine:
         machine.wait_ready()
         log = cpus.Log(machine)
         thread = machine.qmp("query-cpus-fast")[victim]["thread-id"]

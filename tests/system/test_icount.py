@@ -52,7 +52,7 @@ def icount_switch(t):
     check(total[LARGE] <= LARGE_MAX * total[MEMORY], f"at {LARGE} {total[LARGE]} instructions, at {MEMORY} {total[MEMORY]}")
 
 
-@test("switch-counted", cost=20, weight=2)
+@test("switch-counted", cost=20)
 def switch_counted(t):
     """On four CPUs, under load: one exit of each CPU's own, one flush each, no kick and no other exit."""
     switches = t.pick(short=20, long=500)

@@ -159,7 +159,7 @@ def one_round(machine, rng, boot, code):
     return len(frames)
 
 
-@test("move-under-load", cost=20, weight=2)
+@test("move-under-load", cost=20)
 def move_under_load(t):
     rng = random.Random(3)
     with t.machine(cpus=4, memory="512M", options="dma-free=all reserve=8M") as machine:
@@ -180,7 +180,7 @@ def move_under_load(t):
     print(f"figure: {load.figures()}")
 
 
-@test("move-under-writes", cost=20, weight=2)
+@test("move-under-writes", cost=20)
 def move_under_writes(t):
     """Pages move and come home under CPUs that never stop writing to them: no write is lost, so no TLB was left as it was."""
     with t.machine(cpus=4, memory="512M", options="dma-free=all") as machine:

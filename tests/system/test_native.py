@@ -110,12 +110,12 @@ def look_around(t, memory):
     print(f"figure: {load.figures()}")
 
 
-@test("native-from-outside", cost=20, weight=2)
+@test("native-from-outside", cost=20)
 def native_from_outside(t):
     look_around(t, "512M")
 
 
-@test("native-from-outside-6G", cost=40, weight=2, when={"soak"})
+@test("native-from-outside-6G", cost=40, when={"soak"})
 def native_from_outside_6g(t):
     look_around(t, "6G")
 
@@ -166,7 +166,7 @@ def check_only_requests(what, exits, requests):
         check_equal(cpu, expected, f"exits of CPU {index} {what}")
 
 
-@test("native-no-exits", cost=15, weight=2)
+@test("native-no-exits", cost=15)
 def native_no_exits(t):
     """A fixed load in NATIVE: no CPU enters Scrim at all. In `make soak` also in VIRTUALIZED, at Identity, and in NATIVE again."""
     with t.machine(cpus=4, memory="512M") as machine:

@@ -164,12 +164,12 @@ def end_switcher(machine, job):
     return json.loads(output)
 
 
-@test("nmi-bare", cost=15, weight=2)
+@test("nmi-bare", cost=15)
 def nmi_bare(t):
     on_bare_machine(t, t.pick(60, 1000))
 
 
-@test("nmi-through-switches", cost=25, weight=2)
+@test("nmi-through-switches", cost=25)
 def nmi_through_switches(t):
     """NMIs all through the switches; in `make soak` until 1,000 switches are made."""
     with nmi_machine(t) as machine:

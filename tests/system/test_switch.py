@@ -65,12 +65,12 @@ def switches(t, cpus, times, by_hand, **how):
     print(f"figure: {load.figures()}")
 
 
-@test("switch-4cpu", cost=30, weight=2)
+@test("switch-4cpu", cost=30)
 def switch_4cpu(t):
     switches(t, 4, t.pick(*SWITCHES), by_hand=t.pick(3, 30), options="dma-free=all")
 
 
-@test("switch-late-map", cost=20, weight=2)
+@test("switch-late-map", cost=20)
 def switch_late_map(t):
     """The Identity root is made on command, and nothing of it is left in NATIVE."""
     with t.machine(cpus=4, memory="512M", options="map=late") as machine:
@@ -137,7 +137,7 @@ def from_half_way(machine, seed):
     return False
 
 
-@test("switch-cpu-out-of-reach", cost=12, weight=2)
+@test("switch-cpu-out-of-reach", cost=12)
 def switch_cpu_out_of_reach(t):
     """A cpuset keeps scrimctl from CPU 3: it refuses and the state is as before; half-way it goes back."""
     with t.machine(cpus=4, memory="512M") as machine:
@@ -213,7 +213,7 @@ def run_kill_loop(machine, delays, visits):
     return seen
 
 
-@test("switch-killed-tool", cost=25, weight=2)
+@test("switch-killed-tool", cost=25)
 def switch_killed_tool(t):
     """SIGKILL at random moments, and after every possible number of visits: the next command resumes or undoes."""
     rng = random.Random(1)
