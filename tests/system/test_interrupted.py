@@ -96,7 +96,7 @@ def kill_many(machine, own, rounds, rng):
     return seen
 
 
-@test("interrupted-kill", cost=60, weight=2)
+@test("interrupted-kill", cost=60)
 def interrupted_kill(t):
     """SIGKILL at random moments of every verb that changes something; each time the next command resumes or undoes."""
     rounds = t.pick(24, 200)
@@ -118,7 +118,7 @@ def interrupted_kill(t):
     print(f"figure: {report['passes']} passes over {MIB} MiB of equal pages, {report['written']} written, 0 wrong; {load.figures()}")
 
 
-@test("interrupted-hotplug", cost=30, weight=2)
+@test("interrupted-hotplug", cost=30)
 def interrupted_hotplug(t):
     """CPUs go offline and come online while pages come home."""
     rounds, toggled = t.pick(3, 50), 0
@@ -164,7 +164,7 @@ def be_half_way_home(machine):
     return status["pages"]["displaced"]
 
 
-@test("interrupted-kexec", cost=30, weight=2)
+@test("interrupted-kexec", cost=30)
 def interrupted_kexec(t):
     """A kernel is started in the middle of REMAPPING: it finds the map as it was, and the next command goes on."""
     mib = 0

@@ -50,7 +50,7 @@ def lend(machine, boot):
     return before - online_blocks(machine)
 
 
-@test("lend-full", cost=60, weight=2)
+@test("lend-full", cost=60)
 def lend_full(t):
     """Lent, used, all home, given back, under load; what is needed is not given back."""
     with t.machine(kernel="full", cpus=2, memory="1G", options=OPTIONS) as machine:

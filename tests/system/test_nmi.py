@@ -217,7 +217,7 @@ def nmi_exits(machine):
     return machine.status()["exits"]["by_cause"]["nmi"]
 
 
-@test("nmi-through-homecomings", cost=30, weight=2)
+@test("nmi-through-homecomings", cost=30)
 def nmi_through_homecomings(t):
     """Shootdowns kick by NMI, and hardware holds one pending NMI: one from outside that meets a kick there becomes one with it.
 

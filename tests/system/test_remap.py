@@ -171,10 +171,10 @@ def group(remap, extent):
 
 
 for _remap, _extent in itertools.product(REMAPS, EXTENTS):
-    test(f"remap-{_remap}-{_extent}", cost=75, weight=2)(group(_remap, _extent))
+    test(f"remap-{_remap}-{_extent}", cost=75)(group(_remap, _extent))
 
 
-@test("remap-256", cost=90, weight=2)
+@test("remap-256", cost=90)
 def remap_256(t):
     """256 MiB, and equal pages are written to all the time: a share that ends on the way home costs no copy of the plan's."""
     remap_machine(t, t.pick(LARGE, LARGE_SOAK), 256, [

@@ -79,7 +79,7 @@ def look(machine, code, text):
     return len(displaced_tables), found
 
 
-@test("scatter-kernel", cost=90, weight=2)
+@test("scatter-kernel", cost=90)
 def scatter_kernel(t):
     with t.machine(cpus=4, memory="512M", options="dma-free=all reserve=32M", files=loads.files()) as machine:
         machine.wait_ready()

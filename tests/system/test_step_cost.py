@@ -14,7 +14,7 @@ SAME = 1.05             # path length of a step, however much is displaced
 LONGEST = 2             # steps' worth: what looking for the next page may add to one
 
 
-@test("icount-step", cost=100, weight=1)
+@test("icount-step", cost=100)
 def icount_step(t):
     """Instructions of Scrim's path: a page beyond its copy; a step, which depends on the batch and not on what is displaced."""
     runs = [(mib, batch, "backmap") for mib in (SMALL, LARGE) for batch in BATCHES]
@@ -35,7 +35,7 @@ def icount_step(t):
         check(report["longest"] <= most, f"{mib} MiB, batch {batch}, {reverse}: the longest step takes {report['longest']} instructions, more than {most}")
 
 
-@test("step-counted", cost=20, weight=2)
+@test("step-counted", cost=20)
 def step_counted(t):
     """On four CPUs, under load: one flush of each CPU a batch, one kick at most for each of the others, one exit of the tool's."""
     with t.machine(cpus=4, memory="512M", options="dma-free=all reserve=16M") as machine:
