@@ -110,6 +110,8 @@ static void send_all(const struct redisload *load)
 	for (size_t sent = 0; sent < load->request_length;) {
 		ssize_t count = write(load->socket, load->request + sent, load->request_length - sent);
 
+		if (count < 0 && errno == EINTR)
+			continue;
 		if (count <= 0) {
 			perror("redisload: write");
 			exit(1);
@@ -126,6 +128,8 @@ static void receive_all(struct redisload *load)
 	for (size_t received = 0; received < load->expected_length;) {
 		ssize_t count = read(load->socket, answer, load->expected_length - received);
 
+		if (count < 0 && errno == EINTR) /* by SIGTERM: a socket with a timeout is not read again by itself */
+			continue;
 		if (count <= 0) {
 			perror("redisload: read");
 			exit(1);
