@@ -40,7 +40,7 @@ def icount_step(t):
 
 @test("step-counted", cost=20)
 def step_counted(t):
-    """On four CPUs, under load: one flush of each CPU a batch, one kick at most for each of the others, one exit of the tool's."""
+    """On four CPUs, under load: one flush of each CPU a batch at most, one kick at most for each of the others, one exit of the tool's."""
     with t.machine(cpus=4, memory="512M", options="dma-free=all reserve=16M") as machine:
         machine.wait_ready()
         load = cpus.Load(machine, 48)
@@ -51,7 +51,8 @@ def step_counted(t):
             steps = report["steps"] - report["empty"]
             most = steps * 2 + report["empty"]  # tables that a batch has emptied are given back behind a second flush
             check(report["flushes"] <= 4 * most, f"{report['flushes']} flushes in {steps} steps of 4 CPUs")
-            check(report["flushes"] >= 4 * steps, f"only {report['flushes']} flushes in {steps} steps of 4 CPUs")
+            # At least the tool's own: one of the others that is in the same exit through several batches flushes once for all of them.
+            check(report["flushes"] >= steps, f"only {report['flushes']} flushes in {steps} steps")
             check(report["kicks"] <= 3 * most, f"{report['kicks']} kicks in {steps} steps")
             check(report["exits_request"] >= report["steps"], "fewer exits than steps")
         load.stop()
