@@ -19,7 +19,7 @@ include mk/demo.mk
 .PHONY: all help clean
 all: layers $(BUILD)/scrim.elf $(BUILD)/scrimctl ## build/scrim.elf and build/scrimctl (the default)
 setup: ## install what a fresh Debian 12 lacks, download the kernels that are booted
-test: ## all tests: set-up, lint, unit, fuzz and whole machines; about twenty-five minutes on two cores
+test: ## all tests: set-up, lint, unit, fuzz and whole machines; about twenty minutes on two cores
 soak: ## all tests with full matrices and figures: hours
 system-test: ## system tests by name: make system-test FILTER=boot
 unit-build: ## the unit tests, under ASan and UBSan
