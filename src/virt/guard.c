@@ -154,7 +154,6 @@ void guard_on_start(struct cpu *self)
 	self->nmi_sent = 0;
 	/* INIT may have caught it in an exit. From `started` on kicks are sent to it; they wait for its VMRUN. */
 	__atomic_store_n(&self->in_vmm, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&self->held_off, 0, __ATOMIC_SEQ_CST);
 	self->started = true;
 	guard_apply(self);
 	machine.vendor->intercept_cr3_load(self, true);
@@ -169,14 +168,15 @@ static bool is_in_exit(const struct cpu *cpu)
 /*
  * INIT takes effect at once on some machines (QEMU), even inside Scrim, and would take the machine lock along with a CPU that
  * holds it or waits for it. So the target is let out of Scrim first, with the lock free in case it wants it, and kept out of
- * all that the lock protects from then on: it stores in_vmm, then reads held_off (guard_wait_held_off()), here it is the other
- * way about, both sequentially consistent, so at least one sees the other.
+ * all that the lock protects until the INIT is on its way: it stores in_vmm, then reads held_off (guard_wait_held_off()), here
+ * it is the other way about, both sequentially consistent, so at least one sees the other. Then it is let go, for where GIF
+ * holds INIT back (AMD APM vol. 2, 15.17) it is to finish its exit first.
  */
 static void before_init(struct cpu *self, struct cpu *target)
 {
 	for (;;) {
 		__atomic_store_n(&target->held_off, 1, __ATOMIC_SEQ_CST);
-		if (!is_in_exit(target))
+		if (target == self || !is_in_exit(target))
 			break;
 		__atomic_store_n(&target->held_off, 0, __ATOMIC_SEQ_CST);
 		machine_unlock();
@@ -254,6 +254,8 @@ static bool pass_icr(struct cpu *self, uint64_t icr)
 			before_startup(target, (uint8_t)ICR_VECTOR(icr));
 	}
 	sent = send_icr(init ? icr : (icr & ~0xffull) | machine.memory.startup_page >> PAGE_SHIFT);
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		__atomic_store_n(&machine.cpu[i].held_off, 0, __ATOMIC_SEQ_CST);
 	machine_unlock();
 	return sent;
 }

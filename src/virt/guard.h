@@ -40,7 +40,7 @@ void guard_on_cmos_write(struct cpu *self, uint8_t value);
 /* This CPU begins its life in the OS, from Scrim's start-up code. */
 void guard_on_start(struct cpu *self);
 
-/* Beginning of an exit: waits while another CPU is about to send this one INIT, which may be for ever. */
+/* Beginning of an exit: waits while another CPU is about to send this one INIT. */
 void guard_wait_held_off(struct cpu *self);
 
 /* As `status` shows them. */
