@@ -21,6 +21,7 @@
 
 #include "mem/p2m.h"
 #include "mem/scatter.h"
+#include "port_by_page.h"
 
 #define BATCH       64u
 #define RESERVE     256u
@@ -101,13 +102,15 @@ static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access acce
 static void map_release(void *context, gfn_t page) { (void)context, (void)page; }
 static void flush(void *context) { (void)context; }
 
-static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+static void copy_page(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	const struct bench *b = context;
 
 	if (b->memory)
 		memcpy(b->memory + mfn_address(to) + offset, b->memory + mfn_address(from) + offset, bytes);
 }
+
+PORT_BY_PAGE(map_set, copy_page);
 
 static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
@@ -132,6 +135,8 @@ static const struct mem_port_ops ops = {
 	.table_free = table_free,
 	.map_prepare = map_prepare,
 	.map_set = map_set,
+	.map_hide = map_hide,
+	.map_show = map_show,
 	.map_release = map_release,
 	.flush = flush,
 	.copy = copy,

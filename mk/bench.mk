@@ -3,9 +3,9 @@
 BENCH_ENGINE_SRC := bench/engine.c $(wildcard src/mem/*.c) src/base/ranges.c
 BENCH_GIB ?= 256
 
-$(BUILD)/bench/engine: $(BENCH_ENGINE_SRC) $(wildcard src/mem/*.h src/base/*.h abi/*.h)
+$(BUILD)/bench/engine: $(BENCH_ENGINE_SRC) tests/unit/port_by_page.h $(wildcard src/mem/*.h src/base/*.h abi/*.h)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CSTD) -O2 -g $(WARNINGS) -Isrc -Iabi -DSCRIM_HOST=1 $(BENCH_ENGINE_SRC) -o $@
+	$(Q)$(CC) $(CSTD) -O2 -g $(WARNINGS) -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1 $(BENCH_ENGINE_SRC) -o $@
 
 .PHONY: bench bench-engine
 bench: test-parts bench-engine ## what a switch costs, by CPUs and memory; what the memory engine costs a page

@@ -8,32 +8,15 @@
 void batch_open(struct mem *mem, struct mem_batch *batch);
 
 /*
- * Adds a move home of a displaced page that is present, of which the map says `entry`. Home is free, or (chained) what the
- * last move leaves. The page is absent after it. Here, for it is the path of every page.
+ * Adds a move to any free frame, or (chained) to what the last move leaves. The page is absent after it. Everything is
+ * prepared. What most pages of a homecoming take instead is follow() in remap.c.
  */
-static inline void batch_add_home(struct mem *mem, struct mem_batch *batch, gfn_t page, uint64_t entry, bool chained)
-{
-	struct mem_move *move = &batch->move[batch->count++];
-
-	move->page = page;
-	move->from = p2m_entry_frame(entry);
-	move->to = gfn_home(page);
-	move->has_rider = false;
-	move->chained = chained;
-	move->access = (uint8_t)p2m_entry_access(entry);
-	if (!chained)
-		frames_take(mem, move->to);
-	p2m_hide(mem, page, entry);
-	mem->config.port->map_set(mem->config.port_context, page, p2m_entry_frame(entry), MEM_ACCESS_NONE);
-}
-
-/* A move to any free frame, or (chained) to what the last move leaves. Everything is prepared. */
 void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, bool chained);
 
 /* Makes sure that `page` may be elsewhere than at home, in `to`. False: no memory, nothing is left of the attempt. */
 bool batch_prepare(struct mem *mem, gfn_t page, mfn_t to) MUST_CHECK;
 
-/* The end of planning: riders are found. A batch without moves is closed; what is returned then is `empty`. */
+/* The end of planning: all its pages are absent in the hardware's tables too, riders are found. A batch without moves is closed; what is returned then is `empty`. */
 enum mem_step batch_seal(struct mem *mem, struct mem_batch *batch, enum mem_step empty);
 
 /* Flush, copy and end of a batch that began under the same lock. */

@@ -39,18 +39,10 @@ enum mem_step {
 	MEM_STEP_NO_TABLE,  /* no memory for tables; nothing has changed */
 };
 
-struct mem_move {
-	gfn_t page;
-	mfn_t from, to;
-	gfn_t rider;     /* where has_rider: shared `from` with `page`; goes along without a copy and shares `to` */
-	bool has_rider;
-	bool chained;    /* `to` is what the move before this one leaves */
-	uint8_t access;  /* enum mem_access that the page had */
-};
-
 /* Moves planned together, carried out in order. Caller-owned; between begin and end or abort it stays where it is. */
 struct mem_batch {
 	uint32_t count;
+	bool plain;             /* every page goes home, out of a frame that it has to itself: all but a few do */
 	struct mem_batch *next; /* batches in flight */
 	struct mem_batch *previous;
 	struct mem_move move[SCRIM_BATCH_MAX];

@@ -54,28 +54,20 @@ static inline bool p2m_is_at_rest(uint64_t entry, gfn_t page)
 }
 
 /*
- * The two changes on the path of every page that comes home; p2m_set does the same, and all others. `entry` is what the map
- * says of the page, which is displaced and present. Absent from now on:
+ * The two changes on the path of every page that comes home; p2m_set does the same, and all others. What they do not count is
+ * their callers' to count, for many pages at once. Absent from now on; at `place` stands `entry`, of a displaced
+ * page with MEM_ACCESS_ALL. The caller counts `in_flight`.
  */
-static inline void p2m_hide(struct mem *mem, gfn_t page, uint64_t entry)
+static inline void p2m_hide(uint64_t *place, uint64_t entry)
 {
-	struct p2m_slot *slot = &mem->root[p2m_chunk(page)];
-
-	if (p2m_entry_access(entry) == MEM_ACCESS_READ)
-		mem->read_only--;
-	mem->in_flight++;
-	__atomic_store_n(&slot->leaf->entry[p2m_index(page)], entry & ~3ull, __ATOMIC_RELAXED);
+	__atomic_store_n(place, entry & ~3ull, __ATOMIC_RELAXED);
 }
 
-/* Displaced and absent until now, at home from now on. */
-static inline void p2m_bring_home(struct mem *mem, gfn_t page)
+/* Displaced and absent until now, at home from now on. The caller counts `in_flight` and `displaced`. */
+static inline void p2m_bring_home(struct mem *mem, struct p2m_slot *slot, gfn_t page)
 {
-	struct p2m_slot *slot = &mem->root[p2m_chunk(page)];
-
 	__atomic_store_n(&slot->leaf->entry[p2m_index(page)], p2m_make_entry(gfn_home(page), MEM_ACCESS_ALL),
 			 __ATOMIC_RELAXED);
-	mem->in_flight--;
-	mem->displaced--;
 	slot->displaced--;
 	if (--slot->changed == 0)
 		mem->tidy_due = true;

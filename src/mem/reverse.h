@@ -25,8 +25,8 @@ struct reverse_ops {
 	/* Also for a page that comes home to, or leaves, its own frame. */
 	void (*enter)(struct mem *mem, gfn_t page, mfn_t frame);
 	void (*leave)(struct mem *mem, gfn_t page, mfn_t frame);
-	/* Both, for a displaced page that comes home to be alone there. */
-	void (*come_home)(struct mem *mem, gfn_t page, mfn_t from);
+	/* Both, and P2M, for all of a plain batch: each page has `from` to itself, and comes home. */
+	void (*come_home)(struct mem *mem, const struct mem_batch *batch);
 	void (*freed)(struct mem *mem, mfn_t frame);
 	void (*taken)(struct mem *mem, mfn_t frame);
 	/* A free frame was the OS's, and is so again. */

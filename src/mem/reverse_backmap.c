@@ -171,7 +171,7 @@ static void freed(struct mem *mem, mfn_t frame)
 {
 	if (!slot_of(mem, frame.n)->leaf)
 		return; /* lent just now: a chunk without a leaf is free */
-	if (entry_of(mem, frame.n)->frame == LIMBO)
+	if (entry_of(mem, frame.n)->frame != 0) /* limbo, or the page of a plain batch that has left */
 		reverse_release(mem, slot_of(mem, frame.n));
 	push_free(mem, frame);
 }
@@ -201,12 +201,14 @@ static void enter(struct mem *mem, gfn_t page, mfn_t frame)
 	entry->frame = (uint32_t)page.n + 1;
 }
 
-/* Takes the page, whose own entry is `own`, out of the list of a frame. */
-static inline void unlink_page(struct mem *mem, gfn_t page, struct back_entry *own, mfn_t frame)
+static void leave(struct mem *mem, gfn_t page, mfn_t frame)
 {
-	struct back_entry *entry = entry_of(mem, frame.n);
+	struct back_entry *entry = entry_of(mem, frame.n), *own;
 	uint32_t *link = &entry->frame;
 
+	if (mfn_is_home(page, frame))
+		return;
+	own = entry_of(mem, page.n);
 	while (*link != (uint32_t)page.n + 1)
 		link = &entry_of(mem, *link - 1)->next;
 	*link = own->next;
@@ -215,22 +217,27 @@ static inline void unlink_page(struct mem *mem, gfn_t page, struct back_entry *o
 		entry->frame = LIMBO;
 }
 
-static void leave(struct mem *mem, gfn_t page, mfn_t frame)
+/*
+ * Each home was taken, or is left by the move before: in limbo, or with one page in it that has gone by now. Nothing is
+ * written for the frames that are left: a home of the batch's own says nothing here, all others freed() sees next.
+ */
+static void come_home(struct mem *mem, const struct mem_batch *batch)
 {
-	if (!mfn_is_home(page, frame))
-		unlink_page(mem, page, entry_of(mem, page.n), frame);
-}
+	const struct mem_move *move = batch->move, *end = move + batch->count;
+	struct frame_slot *slots = mem->back_slot;
+	struct p2m_slot *root = mem->root;
 
-/* The frame was taken, or left: it is in limbo. */
-static void come_home(struct mem *mem, gfn_t page, mfn_t from)
-{
-	struct frame_slot *slot = slot_of(mem, page.n);
-	struct back_leaf *leaf = slot->leaf;
-	struct back_entry *own = &leaf->entry[index_of(page.n)];
+	for (; move < end; move++) {
+		gfn_t page = move->page;
+		uint64_t chunk = p2m_chunk(page);
+		struct back_leaf *leaf = slots[chunk].leaf;
 
-	unlink_page(mem, page, own, from);
-	own->frame = 0;
-	reverse_release(mem, slot);
+		leaf->entry[p2m_index(page)] = (struct back_entry){ 0 };
+		reverse_release(mem, &slots[chunk]);
+		p2m_bring_home(mem, &root[chunk], page);
+	}
+	mem->displaced -= batch->count;
+	mem->in_flight -= batch->count;
 }
 
 static void hold(struct mem *mem, mfn_t to) { (void)mem, (void)to; }

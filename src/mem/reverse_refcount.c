@@ -86,10 +86,16 @@ static void leave(struct mem *mem, gfn_t page, mfn_t frame)
 		unhold(mem, frame);
 }
 
-static void come_home(struct mem *mem, gfn_t page, mfn_t from)
+static void come_home(struct mem *mem, const struct mem_batch *batch)
 {
-	(void)page;
-	unhold(mem, from);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		gfn_t page = batch->move[i].page;
+
+		unhold(mem, batch->move[i].from);
+		p2m_bring_home(mem, &mem->root[p2m_chunk(page)], page);
+	}
+	mem->displaced -= batch->count;
+	mem->in_flight -= batch->count;
 }
 
 static bool is_free(struct mem *mem, mfn_t frame)

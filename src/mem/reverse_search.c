@@ -74,6 +74,14 @@ static void enter(struct mem *mem, gfn_t page, mfn_t frame)
 /* The bit stays until the frame is free, or home of its page again and alone: sharers may be left. */
 static void leave(struct mem *mem, gfn_t page, mfn_t frame) { (void)mem, (void)page, (void)frame; }
 
+static void come_home(struct mem *mem, const struct mem_batch *batch)
+{
+	for (uint32_t i = 0; i < batch->count; i++)
+		p2m_bring_home(mem, &mem->root[p2m_chunk(batch->move[i].page)], batch->move[i].page);
+	mem->displaced -= batch->count;
+	mem->in_flight -= batch->count;
+}
+
 static void freed(struct mem *mem, mfn_t frame)
 {
 	clear_bit(mem, frame);
@@ -114,7 +122,7 @@ const struct reverse_ops reverse_search = {
 	.unhold = ignore,
 	.enter = enter,
 	.leave = leave,
-	.come_home = leave,
+	.come_home = come_home,
 	.freed = freed,
 	.taken = taken,
 	.unlent = frames_uncache,

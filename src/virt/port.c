@@ -49,6 +49,18 @@ static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access acce
 	xlat->ops->set(xlat, page, frame, access);
 }
 
+static void map_hide(void *context, const struct mem_move *move, uint32_t count)
+{
+	struct xlat *xlat = context;
+	xlat->ops->hide(xlat, move, count);
+}
+
+static void map_show(void *context, const struct mem_move *move, uint32_t count)
+{
+	struct xlat *xlat = context;
+	xlat->ops->show(xlat, move, count);
+}
+
 static void map_release(void *context, gfn_t page)
 {
 	struct xlat *xlat = context;
@@ -74,10 +86,11 @@ static uint8_t *bytes_of(mfn_t frame)
 	return (uint8_t *)(uintptr_t)mfn_address(frame);
 }
 
-static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+static void copy(void *context, const struct mem_move *move, uint32_t count, uint32_t offset, uint32_t bytes)
 {
 	(void)context;
-	rep_movsq(bytes_of(to) + offset, bytes_of(from) + offset, bytes / sizeof(uint64_t));
+	for (const struct mem_move *end = move + count; move < end; move++)
+		rep_movsq(bytes_of(move->to) + offset, bytes_of(move->from) + offset, bytes / sizeof(uint64_t));
 }
 
 static uint64_t hash(void *context, mfn_t frame)
@@ -97,6 +110,8 @@ const struct mem_port_ops port_ops = {
 	.table_free = table_free,
 	.map_prepare = map_prepare,
 	.map_set = map_set,
+	.map_hide = map_hide,
+	.map_show = map_show,
 	.map_release = map_release,
 	.flush = flush,
 	.copy = copy,

@@ -27,9 +27,11 @@ struct xlat_ops {
 	bool (*build)(struct xlat *xlat);
 	/* Gives every table back. */
 	void (*drop)(struct xlat *xlat);
-	/* As mem_port.h's map_prepare, map_set, map_release and map_get. */
+	/* As mem_port.h's functions map_*. */
 	bool (*prepare)(struct xlat *xlat, gfn_t page);
 	void (*set)(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access);
+	void (*hide)(struct xlat *xlat, const struct mem_move *move, uint32_t count);
+	void (*show)(struct xlat *xlat, const struct mem_move *move, uint32_t count);
 	void (*release)(struct xlat *xlat, gfn_t page);
 	bool (*get)(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_access *access);
 	/*
@@ -51,8 +53,8 @@ struct xlat {
 	uint64_t root;        /* machine address for the hardware; 0: not built, the hardware has the OS's CR3 alone */
 	uint64_t table_count; /* pages in use, spare ones included */
 	uint64_t built_count; /* of these, what build() took */
-	uint64_t *near;       /* the short way to tables of 4 KiB entries (xlat_nested.c), by 2 MiB; 0: look for it. NULL: always look */
-	uint64_t near_count;
+	uint64_t *near;       /* the short way to tables of 4 KiB entries that are linked (xlat_nested.c), by 2 MiB; 0: look for it */
+	uint64_t near_count;  /* 0: always look */
 	void *spare;          /* pages that prepare() took and set() has not used yet, linked by their first word */
 	uint32_t address_bits;/* MAXPHYADDR */
 	bool has_1g;          /* the CPU has 1 GiB leaves */

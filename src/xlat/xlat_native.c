@@ -27,6 +27,11 @@ static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access acce
 	(void)xlat, (void)page, (void)frame, (void)access;
 }
 
+static void set_many(struct xlat *xlat, const struct mem_move *move, uint32_t count)
+{
+	(void)xlat, (void)move, (void)count;
+}
+
 static void release(struct xlat *xlat, gfn_t page)
 {
 	(void)xlat, (void)page;
@@ -63,6 +68,8 @@ const struct xlat_ops xlat_native = {
 	.drop = drop,
 	.prepare = prepare,
 	.set = set,
+	.hide = set_many,
+	.show = set_many,
 	.release = release,
 	.get = get,
 	.merge_begin = merge_begin,

@@ -8,8 +8,7 @@
  *     large leaf --set(absent)--> detached table (not present) --[caller flushes]--> set(present) --> linked table
  *
  * A detached entry keeps its table's address with the present bit off; the CPU ignores all other bits of such an entry.
- * A page's entry is looked for by a walk of four levels once for each 2 MiB; xlat->near then has the table's address. Its bit 0 says
- * that an entry on the way may be detached, so that the next present page has to link.
+ * A page's entry is looked for by a walk of four levels until its table is linked; xlat->near has the table's address from then on.
  *
  * Going back to the large leaf is left to tidy(), when no CPU translates and nothing needs a flush.
  */
@@ -43,13 +42,12 @@ static void give_table(struct xlat *xlat, void *table)
 	xlat->table_count--;
 }
 
-#define NEAR_DETACHED 1ull
-
-static uint64_t *near_of(const struct xlat *xlat, uint64_t address)
+/* The table with the page's entry where it is known, else NULL. Takes the list apart: loops keep it in registers. */
+static inline uint64_t *near_table(const uint64_t *near, uint64_t near_count, gfn_t page)
 {
-	uint64_t chunk = address >> npt_shift(2);
+	uint64_t chunk = page.n / NPT_ENTRIES;
 
-	return chunk < xlat->near_count ? &xlat->near[chunk] : NULL;
+	return chunk < near_count ? (uint64_t *)(uintptr_t)near[chunk] : NULL;
 }
 
 /* Tables go: every way is looked for anew. */
@@ -214,9 +212,8 @@ static uint64_t *take_spare(struct xlat *xlat)
 static bool prepare(struct xlat *xlat, gfn_t page)
 {
 	uint32_t level, taken = 0;
-	const uint64_t *near = near_of(xlat, gfn_address(page));
 
-	if (near && *near)
+	if (near_table(xlat->near, xlat->near_count, page))
 		return true;
 	if (!find_entry(xlat, gfn_address(page), &level))
 		return false;
@@ -267,38 +264,67 @@ static void link_tables(struct xlat *xlat, uint64_t address)
 	}
 }
 
-/* The entry of 4 KiB for `address`, with the large leaf there detached. Notes the way. */
+/* The entry of 4 KiB for `address`, with the large leaf there detached. */
 static uint64_t *reach_entry(struct xlat *xlat, uint64_t address)
 {
 	uint32_t level;
-	uint64_t *entry = find_entry(xlat, address, &level), *near = near_of(xlat, address);
+	uint64_t *entry = find_entry(xlat, address, &level);
 
 	if (level > 1) {
 		detach(xlat, entry, level, address);
 		entry = find_entry(xlat, address, &level);
 	}
-	if (near) /* a table is a page */
-		*near = align_down((uint64_t)(uintptr_t)entry, PAGE_SIZE) | NEAR_DETACHED;
 	return entry;
 }
 
+static uint64_t absent(mfn_t frame) { return mfn_address(frame) | (NPT_LEAF & ~NPT_PRESENT); }
+
 static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access)
 {
-	uint64_t address = gfn_address(page), *near = near_of(xlat, address);
-	uint64_t *entry = near && *near ? (uint64_t *)(uintptr_t)(*near & ~NEAR_DETACHED) + npt_index(address, 1)
-					: reach_entry(xlat, address);
+	uint64_t *near = near_table(xlat->near, xlat->near_count, page);
+	uint64_t *entry = near ? &near[page.n % NPT_ENTRIES] : reach_entry(xlat, gfn_address(page));
 
 	if (access == MEM_ACCESS_NONE) {
-		__atomic_store_n(entry, mfn_address(frame) | (NPT_LEAF & ~NPT_PRESENT), __ATOMIC_RELEASE);
+		__atomic_store_n(entry, absent(frame), __ATOMIC_RELEASE);
 		return;
 	}
 	__atomic_store_n(entry, mfn_address(frame) | (access == MEM_ACCESS_ALL ? NPT_LEAF : NPT_LEAF & ~NPT_WRITE),
 			 __ATOMIC_RELEASE);
-	if (near && !(*near & NEAR_DETACHED))
-		return;
-	link_tables(xlat, address);
 	if (near)
-		*near &= ~NEAR_DETACHED;
+		return;
+	link_tables(xlat, gfn_address(page));
+	if (page.n / NPT_ENTRIES < xlat->near_count)
+		xlat->near[page.n / NPT_ENTRIES] = align_down((uint64_t)(uintptr_t)entry, PAGE_SIZE);
+}
+
+static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
+{
+	const uint64_t *const near = xlat->near, near_count = xlat->near_count;
+
+	for (const struct mem_move *end = move + count; move < end; move++) {
+		gfn_t page = move->page;
+		uint64_t *table = near_table(near, near_count, page);
+
+		if (table)
+			__atomic_store_n(&table[page.n % NPT_ENTRIES], absent(move->from), __ATOMIC_RELEASE);
+		else
+			set(xlat, move->page, move->from, MEM_ACCESS_NONE);
+	}
+}
+
+static void show(struct xlat *xlat, const struct mem_move *move, uint32_t count)
+{
+	const uint64_t *const near = xlat->near, near_count = xlat->near_count;
+
+	for (const struct mem_move *end = move + count; move < end; move++) {
+		gfn_t page = move->page;
+		uint64_t *table = near_table(near, near_count, page);
+
+		if (table)
+			__atomic_store_n(&table[page.n % NPT_ENTRIES], mfn_address(move->to) | NPT_LEAF, __ATOMIC_RELEASE);
+		else
+			set(xlat, move->page, move->to, MEM_ACCESS_ALL);
+	}
 }
 
 static void release(struct xlat *xlat, gfn_t page)
@@ -423,6 +449,8 @@ const struct xlat_ops xlat_nested = {
 	.drop = drop,
 	.prepare = prepare,
 	.set = set,
+	.hide = hide,
+	.show = show,
 	.release = release,
 	.get = get,
 	.merge_begin = merge_begin,

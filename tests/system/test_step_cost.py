@@ -9,7 +9,7 @@ from registry import check, test
 
 SMALL, LARGE = 16, 256  # MiB displaced
 BATCHES = (16, 64, 256)
-BEYOND_COPY_MAX = 280   # instructions a page, batch 64, back map; 270 when this was written
+BEYOND_COPY_MAX = 128   # instructions a page, batch 64, back map
 SAME = 1.05             # path length of a step, however much is displaced
 LONGEST = 2             # steps' worth: what looking for the next page may add to one
 BOUNDED = ("backmap", "refcount")  # search goes over the whole map where it needs an answer: shown, not bounded

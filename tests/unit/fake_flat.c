@@ -7,6 +7,7 @@
 
 #include "mem/p2m.h"
 #include "mem/reverse.h"
+#include "port_by_page.h"
 
 static void *table_alloc(void *context)
 {
@@ -34,7 +35,7 @@ static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access acce
 static void map_release(void *context, gfn_t page) { (void)context, (void)page; }
 static void flush(void *context) { ((struct fake_flat *)context)->flushes++; }
 
-static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+static void copy_page(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	struct fake_flat *flat = context;
 
@@ -42,6 +43,8 @@ static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t 
 	flat->copies += offset == 0;
 	flat->frame[to.n] = flat->frame[from.n];
 }
+
+PORT_BY_PAGE(map_set, copy_page);
 
 static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
@@ -65,6 +68,8 @@ static const struct mem_port_ops ops = {
 	.table_free = table_free,
 	.map_prepare = map_prepare,
 	.map_set = map_set,
+	.map_hide = map_hide,
+	.map_show = map_show,
 	.map_release = map_release,
 	.flush = flush,
 	.copy = copy,

@@ -6,6 +6,7 @@
 #include "fake_machine.h"
 
 #include "mem/p2m.h"
+#include "port_by_page.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -386,7 +387,7 @@ static void flush(void *context)
 	machine->flushes++;
 }
 
-static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+static void copy_page(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	struct fake_machine *machine = context;
 	uint32_t word_bytes = (uint32_t)PAGE_SIZE / FAKE_WORDS;
@@ -406,6 +407,8 @@ static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t 
 	}
 	machine->copies += offset == 0;
 }
+
+PORT_BY_PAGE(map_set, copy_page);
 
 static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
@@ -438,6 +441,8 @@ const struct mem_port_ops fake_machine_ops = {
 	.table_free = table_free,
 	.map_prepare = map_prepare,
 	.map_set = map_set,
+	.map_hide = map_hide,
+	.map_show = map_show,
 	.map_release = map_release,
 	.flush = flush,
 	.copy = copy,

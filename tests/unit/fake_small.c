@@ -6,6 +6,7 @@
 
 #include "mem/p2m.h"
 #include "mem/reverse.h"
+#include "port_by_page.h"
 
 static void fault(struct small_world *world, const char *what)
 {
@@ -135,7 +136,7 @@ static void flush(void *context)
 	world->flushes++;
 }
 
-static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+static void copy_page(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	struct small_world *world = context;
 
@@ -151,6 +152,8 @@ static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t 
 		world->copies++;
 	}
 }
+
+PORT_BY_PAGE(map_set, copy_page);
 
 static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
@@ -177,6 +180,8 @@ static const struct mem_port_ops ops = {
 	.table_free = table_free,
 	.map_prepare = map_prepare,
 	.map_set = map_set,
+	.map_hide = map_hide,
+	.map_show = map_show,
 	.map_release = map_release,
 	.flush = flush,
 	.copy = copy,

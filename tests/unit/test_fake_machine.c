@@ -44,6 +44,13 @@ static void set(uint64_t page, uint64_t frame, enum mem_access access)
 	port->map_set(&machine, gfn(page), mfn(frame), access);
 }
 
+static void copy(mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+{
+	const struct mem_move move = { .from = from, .to = to };
+
+	port->copy(&machine, &move, 1, offset, bytes);
+}
+
 static void assert_found(const char *what)
 {
 	assert_non_null(machine.fault);
@@ -56,7 +63,7 @@ static void test_sound_move(void **unused)
 	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	set(PAGE_A, FREE_FRAME, MEM_ACCESS_ALL);
 	fake_machine_verify(&machine);
 	assert_null(machine.fault);
@@ -74,14 +81,14 @@ static void test_set_unprepared(void **unused)
 static void test_copy_from_present(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy from a frame that a CPU can write");
 }
 
 static void test_copy_to_present(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
+	copy(mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
 	assert_found("a copy to a frame that a CPU can reach");
 }
 
@@ -92,7 +99,7 @@ static void test_copy_unflushed(void **unused)
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_ALL);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy from a frame that a CPU can write");
 }
 
@@ -104,18 +111,18 @@ static void test_copy_with_reader(void **unused)
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_READ);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_null(machine.fault);
 	port->flush(&machine);
 	cache(PAGE_A, PAGE_A, MEM_ACCESS_READ);
-	port->copy(&machine, mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
+	copy(mfn(PAGE_A), mfn(FREE_FRAME), 0, PAGE_SIZE);
 	assert_found("a copy to a frame that a CPU can reach");
 }
 
 static void test_copy_to_itself(void **unused)
 {
 	(void)unused;
-	port->copy(&machine, mfn(PAGE_A), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(PAGE_A), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy of a frame to itself, or outside the machine");
 }
 
@@ -150,7 +157,7 @@ static void test_frame_reused_while_cached(void **unused)
 	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	cache(PAGE_B, FREE_FRAME, MEM_ACCESS_READ);
 	set(PAGE_A, FREE_FRAME, MEM_ACCESS_ALL);
 	assert_found("a frame is reused that a TLB still holds for another page");
@@ -192,7 +199,7 @@ static void test_copy_before_store(void **unused)
 			machine.store[cpu][i] = (struct fake_store){ PAGE_A, PAGE_A, 0, 5 };
 		machine.stores[cpu] = FAKE_STORES;
 	}
-	port->copy(&machine, mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(FREE_FRAME), mfn(PAGE_A), 0, PAGE_SIZE);
 	assert_found("a copy from a frame that a CPU can write");
 }
 
@@ -247,13 +254,13 @@ static void test_offline(void **unused)
 	assert_true(port->map_prepare(&machine, gfn(PAGE_A)));
 	set(PAGE_A, PAGE_A, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(PAGE_B), mfn(PAGE_A), 0, PAGE_SIZE);
+	copy(mfn(PAGE_B), mfn(PAGE_A), 0, PAGE_SIZE);
 	set(PAGE_A, PAGE_B, MEM_ACCESS_ALL);
 	fake_machine_verify(&machine);
 	assert_null(machine.fault);
 	set(PAGE_A, PAGE_B, MEM_ACCESS_NONE);
 	port->flush(&machine);
-	port->copy(&machine, mfn(PAGE_A), mfn(PAGE_B), 0, PAGE_SIZE);
+	copy(mfn(PAGE_A), mfn(PAGE_B), 0, PAGE_SIZE);
 	set(PAGE_A, PAGE_A, MEM_ACCESS_ALL);
 	fake_machine_online(&machine, PAGE_B, PAGE_B + 1);
 	port->flush(&machine);

@@ -20,6 +20,7 @@
 #include "mem/p2m.h"
 #include "mem/scatter.h"
 #include "mem/share.h"
+#include "port_by_page.h"
 
 #define PAGES   8192u
 #define SPARE   600u
@@ -113,11 +114,13 @@ static void map_set(void *context, gfn_t page, mfn_t to, enum mem_access access)
 
 static void map_release(void *context, gfn_t page) { (void)context, (void)page; }
 
-static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+static void copy_page(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
 {
 	(void)context, (void)offset, (void)bytes;
 	memcpy(frame[to.n], frame[from.n], sizeof(frame[to.n]));
 }
+
+PORT_BY_PAGE(map_set, copy_page);
 
 static bool map_get(void *context, gfn_t page, mfn_t *to, enum mem_access *access)
 {
@@ -154,6 +157,8 @@ static const struct mem_port_ops ops = {
 	.table_free = table_free,
 	.map_prepare = map_prepare,
 	.map_set = map_set,
+	.map_hide = map_hide,
+	.map_show = map_show,
 	.map_release = map_release,
 	.flush = flush,
 	.copy = copy,

@@ -175,10 +175,11 @@ void sim_clear_fresh(void)
 	memset(sim.fresh, 0, sizeof(sim.fresh));
 }
 
-static void copy(void *context, mfn_t to, mfn_t from, uint32_t offset, uint32_t bytes)
+static void copy(void *context, const struct mem_move *move, uint32_t count, uint32_t offset, uint32_t bytes)
 {
-	sim_mark_dirty(mfn_address(to));
-	port_ops.copy(context, to, from, offset, bytes);
+	for (uint32_t i = 0; i < count; i++)
+		sim_mark_dirty(mfn_address(move[i].to));
+	port_ops.copy(context, move, count, offset, bytes);
 }
 
 /* --- the start --- */
