@@ -220,6 +220,7 @@ static void plan(uint64_t bytes, enum mem_reverse reverse, const char *name)
 	struct bench *b = &bench;
 	double begin, away, home;
 	uint64_t displaced, tables, counted;
+	char text[32];
 
 	start(b, bytes, reverse);
 	begin = now();
@@ -232,9 +233,9 @@ static void plan(uint64_t bytes, enum mem_reverse reverse, const char *name)
 	come_home(b);
 	home = now() - begin;
 	counted = instructions() - counted;
-	printf("%4llu GiB  %-9s %12llu  %13.1f  %13.1f  %17.1f  %14.2f  %15.3f\n", (unsigned long long)(bytes >> 30), name,
-	       (unsigned long long)displaced, away * 1e9 / (double)displaced, home * 1e9 / (double)displaced,
-	       (double)counted / (double)displaced,
+	snprintf(text, sizeof(text), counted > 0 ? "%.1f" : "not counted", (double)counted / (double)displaced);
+	printf("%4llu GiB  %-9s %12llu  %13.1f  %13.1f  %17s  %14.2f  %15.3f\n", (unsigned long long)(bytes >> 30), name,
+	       (unsigned long long)displaced, away * 1e9 / (double)displaced, home * 1e9 / (double)displaced, text,
 	       (double)tables / (double)displaced,
 	       (double)mem_storage_bytes(bytes, bytes + RESERVE * PAGE_SIZE) / (double)(bytes / PAGE_SIZE));
 	fflush(stdout);

@@ -135,13 +135,14 @@ def unit_items(soak):
 
 
 def make_items(soak):
-    """Checks that are a make target: static ones, the fuzzers, and the mock test of the fuzzer of the port."""
+    """Checks that are a make target: static ones, the fuzzers, the mock test of the fuzzer of the port, what the unit tests reach."""
     make = ["make", "-s", "--no-print-directory", "-C", str(ROOT), f"BUILD={os.environ.get('BUILD', 'build')}"]
     fuzz_seconds = FUZZ_SECONDS_SOAK if soak else FUZZ_SECONDS
     return [
         Item("lint", make + ["lint"], MAKE_TIMEOUT, cost=60),
         Item("fuzz", make + ["fuzz", f"FUZZ_SECONDS={fuzz_seconds}"], MAKE_TIMEOUT + 20 * fuzz_seconds, cost=60 + 5 * fuzz_seconds),
         Item("guest-test", make + ["guest-test"], MAKE_TIMEOUT, cost=5),
+        Item("coverage", make + ["coverage"], MAKE_TIMEOUT, cost=40),
     ]
 
 
