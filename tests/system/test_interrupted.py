@@ -105,7 +105,7 @@ def kill_many(machine, own, rounds, rng):
 @test("interrupted-kill", cost=60)
 def interrupted_kill(t):
     """SIGKILL at random moments of every verb that changes something; each time the next command resumes or undoes."""
-    rounds = t.pick(24, 200)
+    rounds, least = t.pick((24, 12), (290, 200))  # some end before they are killed
     with t.machine(cpus=4, memory="512M", options=RESERVE, args=twins.arguments(MIB)) as machine:
         machine.wait_ready()
         boot = machine.status()
@@ -118,7 +118,7 @@ def interrupted_kill(t):
         check_equal(after["counters"]["cpus_lost"], 0, "CPUs lost")
     killed = sum(number for ends in seen.values() for end, number in ends.items() if end.startswith("killed"))
     half = sum(number for ends in seen.values() for end, number in ends.items() if end.split()[1] in ("commencing", "remapping", "ceasing"))
-    check(killed >= rounds / 2 and half > 0, f"few were killed under way: {dict(seen)}")
+    check(killed >= least and half > 0, f"few were killed under way: {dict(seen)}")
     print(f"figure: {rounds} rounds, {killed} tools killed before their end, {half} of them left a state half-way, each resumed or undone: "
           + "; ".join(f"{what} {', '.join(f'{end} {number}' for end, number in ends.items())}" for what, ends in sorted(seen.items())))
     print(f"figure: {report['passes']} passes over {MIB} MiB of equal pages, {report['written']} written, 0 wrong; {load.figures()}")
