@@ -150,7 +150,7 @@ enum mem_step batch_seal(struct mem *mem, struct mem_batch *batch, enum mem_step
 		return empty;
 	}
 	mem->config.port->map_hide(mem->config.port_context, batch->move, batch->count);
-	reverse_ask(mem, false);
+	reverse_ask(mem, false, true);
 	for (uint32_t i = 0; !batch->plain && i < batch->count; i++)
 		if (wants_rider(mem, &batch->move[i]))
 			reverse_add(mem, batch->move[i].from);
@@ -274,7 +274,7 @@ static void leave_frames(struct mem *mem, const struct mem_batch *batch)
 {
 	const struct mem_move *end = batch->move + batch->count;
 
-	reverse_ask(mem, true);
+	reverse_ask(mem, true, false);
 	for (const struct mem_move *move = batch->move; move < end; move++) {
 		if (move->access == MEM_ACCESS_READ) {
 			reverse_add(mem, move->from);
@@ -318,7 +318,7 @@ void mem_batch_end(struct mem *mem, struct mem_batch *batch, struct mem_moved *m
 /* Pages at home that shared their frames when the batch began, and may be alone now. */
 static void settle_homes(struct mem *mem, const struct mem_batch *batch)
 {
-	reverse_ask(mem, true);
+	reverse_ask(mem, true, false);
 	for (uint32_t i = 0; i < batch->count; i++)
 		if (batch->move[i].access == MEM_ACCESS_READ && mfn_is_home(batch->move[i].page, batch->move[i].from))
 			reverse_add(mem, batch->move[i].from);

@@ -161,7 +161,7 @@ static uint32_t sharers(struct mem *mem, gfn_t page, mfn_t frame, gfn_t *other)
 	uint64_t home = p2m_entry(mem, gfn(frame.n));
 	bool occupied = !frames_is_spare(mem, frame) && !p2m_is_displaced(home, gfn(frame.n));
 
-	reverse_ask(mem, true);
+	reverse_ask(mem, true, true);
 	reverse_add(mem, frame);
 	reverse_get_answers(mem);
 	*other = mem->question.stranger[0];

@@ -51,6 +51,7 @@ struct mem_batch {
 /* Questions to the reverse about up to SCRIM_BATCH_MAX frames at once, and its answers. Sorted by frame. */
 struct mem_question {
 	bool absent_too;  /* pages in flight count */
+	bool names_one;   /* whether there is a stranger is not enough: `stranger` matters */
 	uint32_t count;
 	mfn_t frame[SCRIM_BATCH_MAX];
 	uint8_t strangers[SCRIM_BATCH_MAX]; /* pages in the frame that are not at home there: 0, 1, or 2 for more */

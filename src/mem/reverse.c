@@ -45,10 +45,11 @@ bool reverse_each_displaced(struct mem *mem, reverse_each_fn each)
 	return true;
 }
 
-void reverse_ask(struct mem *mem, bool absent_too)
+void reverse_ask(struct mem *mem, bool absent_too, bool names_one)
 {
 	mem->question.count = 0;
 	mem->question.absent_too = absent_too;
+	mem->question.names_one = names_one;
 }
 
 /* Kept sorted; a frame is asked about once. Frames mostly come in order or are few. */

@@ -10,6 +10,8 @@
 
 #include "mem/frames.h"
 
+#define REVERSE_CROWD 256u /* strangers in a frame */
+
 struct reverse_ops {
 	const char *name;
 	enum mem_reverse id;
@@ -33,6 +35,8 @@ struct reverse_ops {
 	void (*unlent)(struct mem *mem, mfn_t frame);
 	/* Of a frame that is spare or the home of a page displaced and at rest. */
 	bool (*is_free)(struct mem *mem, mfn_t frame);
+	/* True when so many pages share the frame that no more should: what has to go along a list of them stays short. */
+	bool (*is_crowded)(const struct mem *mem, mfn_t frame);
 	err_t (*find_free)(struct mem *mem, const struct frame_want *want, mfn_t *frame);
 	/* Answers mem->question, for all its frames at once. */
 	void (*answer)(struct mem *mem);
@@ -70,7 +74,7 @@ bool reverse_each_displaced(struct mem *mem, reverse_each_fn each);
 void reverse_sweep(struct mem *mem);
 
 /* The question is put together frame by frame, and sorted before it is asked. */
-void reverse_ask(struct mem *mem, bool absent_too);
+void reverse_ask(struct mem *mem, bool absent_too, bool names_one);
 void reverse_add(struct mem *mem, mfn_t frame);
 void reverse_get_answers(struct mem *mem);
 

@@ -3,11 +3,14 @@
  * Owns the back map: for each frame the list of strangers in it, and a list of the free frames. Sparse: a leaf per 2 MiB,
  * 8 bytes a frame, where something is displaced or a spare frame taken.
  *
- *   entry n, bits 0-31: the page after page n in the list of the frame where page n is, + 1; 0 ends the list
+ *   entry n, bits 0-31: the page after page n in the list of the frame where page n is, + 1: a ring. 0: in no list
  *            bits 32-63: frame n: 0              nothing: its page is at home, alone (or, spare: no leaf says free)
  *                                 FREE | ...     free; neighbours in the list of the chunk's free frames
  *                                 LIMBO          taken, or left, and nobody in it yet
- *                                 page + 1       the first stranger
+ *                                 page + 1       the last stranger; the next in the ring is the first that came
+ *
+ *   Who came first mostly leaves first, in the order of pages: found at once. Else the ring is gone round, which share.c keeps
+ *   below REVERSE_CROWD pages.
  *
  *   back_slot: chunks whose leaf has free frames are listed too, so a free frame is found in one step.
  *
@@ -186,7 +189,7 @@ static void unlent(struct mem *mem, mfn_t frame)
 
 static void enter(struct mem *mem, gfn_t page, mfn_t frame)
 {
-	struct back_entry *entry = entry_of(mem, frame.n);
+	struct back_entry *entry = entry_of(mem, frame.n), *own = entry_of(mem, page.n);
 
 	if (mfn_is_home(page, frame)) {
 		if (entry->frame != LIMBO)
@@ -197,24 +200,37 @@ static void enter(struct mem *mem, gfn_t page, mfn_t frame)
 	}
 	if (entry->frame == 0)
 		slot_of(mem, frame.n)->busy++;
-	entry_of(mem, page.n)->next = entry->frame == LIMBO ? 0 : entry->frame;
+	if (entry->frame == 0 || entry->frame == LIMBO) {
+		own->next = (uint32_t)page.n + 1;
+	} else {
+		struct back_entry *last = entry_of(mem, entry->frame - 1);
+
+		own->next = last->next;
+		last->next = (uint32_t)page.n + 1;
+	}
 	entry->frame = (uint32_t)page.n + 1;
 }
 
 static void leave(struct mem *mem, gfn_t page, mfn_t frame)
 {
-	struct back_entry *entry = entry_of(mem, frame.n), *own;
-	uint32_t *link = &entry->frame;
+	struct back_entry *entry = entry_of(mem, frame.n), *own, *previous;
+	uint32_t place;
 
 	if (mfn_is_home(page, frame))
 		return;
 	own = entry_of(mem, page.n);
-	while (*link != (uint32_t)page.n + 1)
-		link = &entry_of(mem, *link - 1)->next;
-	*link = own->next;
-	own->next = 0;
-	if (entry->frame == 0)
+	place = entry->frame;
+	previous = entry_of(mem, place - 1);
+	while (previous->next != (uint32_t)page.n + 1) {
+		place = previous->next;
+		previous = entry_of(mem, place - 1);
+	}
+	if (previous == own)
 		entry->frame = LIMBO;
+	else if (entry->frame == (uint32_t)page.n + 1)
+		entry->frame = place;
+	previous->next = own->next;
+	own->next = 0;
 }
 
 /*
@@ -247,6 +263,21 @@ static bool is_free(struct mem *mem, mfn_t frame)
 	if (!slot_of(mem, frame.n)->leaf)
 		return true; /* asked of a frame that could be: so it is spare */
 	return entry_of(mem, frame.n)->frame & FREE;
+}
+
+static uint32_t next_in_ring(const struct mem *mem, uint32_t page) { return entry_of(mem, page - 1)->next; }
+
+static bool is_crowded(const struct mem *mem, mfn_t frame)
+{
+	uint32_t last = slot_of(mem, frame.n)->leaf ? entry_of(mem, frame.n)->frame : 0, page = last, count = 0;
+
+	if (last == 0 || last & (FREE | LIMBO))
+		return false;
+	do {
+		count++;
+		page = next_in_ring(mem, page);
+	} while (page != last && count < REVERSE_CROWD);
+	return count == REVERSE_CROWD;
 }
 
 static bool build_page(struct mem *mem, gfn_t page, uint64_t entry)
@@ -325,16 +356,17 @@ static err_t find_free(struct mem *mem, const struct frame_want *want, mfn_t *fr
 static void answer_frame(struct mem *mem, uint32_t place)
 {
 	struct mem_question *question = &mem->question;
-	uint32_t page = entry_of(mem, question->frame[place].n)->frame;
+	uint32_t last = entry_of(mem, question->frame[place].n)->frame, page = last;
 
-	if (page & (FREE | LIMBO))
+	if (last == 0 || last & (FREE | LIMBO))
 		return;
-	for (; page && question->strangers[place] < 2; page = entry_of(mem, page - 1)->next) {
+	do {
+		page = next_in_ring(mem, page);
 		if (!question->absent_too && p2m_entry_access(p2m_entry(mem, gfn(page - 1))) == MEM_ACCESS_NONE)
 			continue;
 		question->strangers[place]++;
 		question->stranger[place] = gfn(page - 1);
-	}
+	} while (page != last && question->strangers[place] < 2);
 }
 
 static void answer(struct mem *mem)
@@ -349,17 +381,18 @@ struct back_count {
 	uint64_t strangers, free_frames, busy, free_in_chunk;
 };
 
-/* The list of one frame: each page is there, and so many as there should be in all. */
-static bool check_list(const struct mem *mem, uint64_t frame, struct back_count *count)
+/* The ring of one frame: each page is there, and so many as there should be in all. */
+static bool check_ring(const struct mem *mem, uint64_t frame, struct back_count *count)
 {
-	uint32_t page = entry_of(mem, frame)->frame;
+	uint32_t last = entry_of(mem, frame)->frame, page = last;
 
-	for (; page; page = entry_of(mem, page - 1)->next) {
-		if (page > mem->chunk_count << P2M_CHUNK_SHIFT || !slot_of(mem, page - 1)->leaf)
+	do {
+		if (page == 0 || page > mem->chunk_count << P2M_CHUNK_SHIFT || !slot_of(mem, page - 1)->leaf)
 			return false;
 		if (p2m_entry_frame(p2m_entry(mem, gfn(page - 1))).n != frame || ++count->strangers > mem->displaced)
 			return false;
-	}
+		page = next_in_ring(mem, page);
+	} while (page != last);
 	return true;
 }
 
@@ -377,7 +410,7 @@ static bool check_frame(const struct mem *mem, uint64_t frame, struct back_count
 	count->busy++;
 	if (word == LIMBO)
 		return mem->in_flight > 0;
-	return check_list(mem, frame, count);
+	return check_ring(mem, frame, count);
 }
 
 static bool check_chunk(const struct mem *mem, uint64_t chunk, struct back_count *count, uint64_t *where)
@@ -425,6 +458,7 @@ const struct reverse_ops reverse_backmap = {
 	.taken = taken,
 	.unlent = unlent,
 	.is_free = is_free,
+	.is_crowded = is_crowded,
 	.find_free = find_free,
 	.answer = answer,
 	.tidy = tidy,

@@ -105,6 +105,13 @@ static bool is_free(struct mem *mem, mfn_t frame)
 	return !count || *count == 0;
 }
 
+static bool is_crowded(const struct mem *mem, mfn_t frame)
+{
+	const uint32_t *count = count_of(mem, frame);
+
+	return count && *count >= REVERSE_CROWD;
+}
+
 static bool build_page(struct mem *mem, gfn_t page, uint64_t entry)
 {
 	if (!prepare(mem, page, p2m_entry_frame(entry)))
@@ -116,8 +123,8 @@ static bool build_page(struct mem *mem, gfn_t page, uint64_t entry)
 static bool build(struct mem *mem) { return reverse_each_displaced(mem, build_page); }
 
 /*
- * Counts alone answer 0 and, with pages in flight counted, whether there is anybody. More pages than can be in flight
- * are "2 or more" for certain. Else a sweep, for all at once.
+ * Counts alone answer how many, with pages in flight counted, and who only where nobody is. More pages than can be in flight are
+ * "2 or more" for certain. Else a sweep, for all at once.
  */
 static void answer(struct mem *mem)
 {
@@ -130,6 +137,8 @@ static void answer(struct mem *mem)
 
 		if (strangers > 1 && (question->absent_too || strangers > mem->in_flight + 1))
 			question->strangers[i] = 2;
+		else if (question->absent_too && !question->names_one)
+			question->strangers[i] = (uint8_t)strangers;
 		else
 			sweep |= strangers > 0;
 	}
@@ -215,6 +224,7 @@ const struct reverse_ops reverse_refcount = {
 	.taken = frames_uncache,
 	.unlent = frames_uncache,
 	.is_free = is_free,
+	.is_crowded = is_crowded,
 	.find_free = frames_scan,
 	.answer = answer,
 	.tidy = tidy,

@@ -104,6 +104,13 @@ static bool is_free(struct mem *mem, mfn_t frame)
 	return !(*word_of(mem->window, bit) >> bit % 64 & 1);
 }
 
+/* There is no list to go along. */
+static bool is_crowded(const struct mem *mem, mfn_t frame)
+{
+	(void)mem, (void)frame;
+	return false;
+}
+
 static void tidy(struct mem *mem, uint64_t chunk) { (void)mem, (void)chunk; }
 
 static enum scrim_violation check(struct mem *mem, uint64_t *where)
@@ -127,6 +134,7 @@ const struct reverse_ops reverse_search = {
 	.taken = taken,
 	.unlent = frames_uncache,
 	.is_free = is_free,
+	.is_crowded = is_crowded,
 	.find_free = frames_scan,
 	.answer = reverse_sweep,
 	.tidy = tidy,

@@ -7,6 +7,9 @@
  *   equal                     both present, read-only, in the partner's frame; the other frame is free
  *   not equal                 both as they were
  *
+ * A frame that many share is left alone after some hundred: who leaves it, or asks who is there, has to pass them all. Another frame
+ * with the same contents gathers the next.
+ *
  * Absent rather than read-only: one flush does for the comparison and for the frame that becomes free, and a back-end
  * may split a large entry between absent and present, as for any move.
  */
@@ -65,6 +68,10 @@ static bool find_partner(struct mem *mem, struct mem_share *share, gfn_t page, g
 
 		if (other.n == frame.n)
 			return false;
+		if (mem->reverse->is_crowded(mem, other)) {
+			empty = slot; /* others gather around this page from now on */
+			break;
+		}
 		if (mem->config.port->equal(mem->config.port_context, frame, other))
 			return true;
 	}

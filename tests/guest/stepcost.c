@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What a way home costs: scatters a range, brings it home by STEPs, and times each of them by rdtsc right before and
+ * What a way home costs: scatters a range, or lets its equal pages share frames, brings it home by STEPs, and times each of them by rdtsc right before and
  * after its IN. Under `-icount shift=0` a tick is an instruction. Memory must be VIRTUALIZED; it is CEASING at the end.
  *
  * The median step leaves out those that an interrupt fell into. What copying a page costs is known from Scrim's own
@@ -23,7 +23,7 @@ struct step {
 };
 
 struct stepcost {
-	uint64_t start, end, batch, reverse, seed;
+	uint64_t start, end, batch, reverse, seed, share;
 	unsigned count;
 	struct step step[STEPS_MAX];
 	uint64_t sorted[STEPS_MAX];
@@ -54,12 +54,15 @@ static uint64_t exits(enum scrim_exit cause)
 	return sum;
 }
 
-static void scatter(const struct stepcost *cost)
+static void displace(const struct stepcost *cost)
 {
 	ask(SCRIM_OP_REVERSE, cost->reverse, 0);
 	ask(SCRIM_OP_AIM, cost->start, cost->end);
-	ask(SCRIM_OP_SCATTER, cost->seed, SCRIM_FRACTION_ALL);
-	while (ask(SCRIM_OP_SCATTER_STEP, SCRIM_BATCH_MAX, 0).result[0] != 0)
+	if (cost->share)
+		ask(SCRIM_OP_SHARE, 0, 0);
+	else
+		ask(SCRIM_OP_SCATTER, cost->seed, SCRIM_FRACTION_ALL);
+	while (ask(cost->share ? SCRIM_OP_SHARE_STEP : SCRIM_OP_SCATTER_STEP, SCRIM_BATCH_MAX, 0).result[0] != 0)
 		;
 }
 
@@ -126,9 +129,11 @@ static void parse(struct stepcost *cost, int argc, char **argv)
 			cost->reverse = guest_option_number(argc, argv, &i);
 		else if (strcmp(argv[i], "--seed") == 0)
 			cost->seed = guest_option_number(argc, argv, &i);
+		else if (strcmp(argv[i], "--share") == 0)
+			cost->share = guest_option_number(argc, argv, &i);
 		else {
-			puts("stepcost --start A --end B [--batch N] [--reverse 0|1|2] [--seed X]\n"
-			     "Scatters [A, B) and brings it home in STEPs of N (64) pages, each timed. Memory must be "
+			puts("stepcost --start A --end B [--batch N] [--reverse 0|1|2] [--seed X] [--share 0|1]\n"
+			     "Scatters [A, B), or lets its equal pages share, and brings it home in STEPs of N (64) pages, each timed. Memory must be "
 			     "virtualized.");
 			exit(strcmp(argv[i], "--help") == 0 ? 0 : 2);
 		}
@@ -148,7 +153,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	memset(cost.step, 0, sizeof(cost.step)); /* no page fault between the two readings of the counter */
-	scatter(&cost);
+	displace(&cost);
 	displaced = info(SCRIM_INFO_PAGES_DISPLACED);
 	pause = info(SCRIM_INFO_PAUSE_US);
 	flushes = info(SCRIM_INFO_FLUSHES);

@@ -11,10 +11,10 @@ FIRST = 0x8000000
 
 
 def script(runs):
-    """For the guest: `runs` are (MiB, batch, reverse)."""
+    """For the guest: `runs` are (MiB, batch, reverse, shared): the pages are scattered, or share frames where they are equal."""
     return "\n".join(f"scrimctl virtualize >/dev/null && stepcost --start {FIRST:#x} --end {FIRST + mib * MIB:#x} --batch {batch} "
-                     f"--reverse {REVERSES.index(reverse)} && scrimctl devirtualize >/dev/null && scrimctl check >/dev/null || exit"
-                     for mib, batch, reverse in runs)
+                     f"--reverse {REVERSES.index(reverse)} --share {int(shared)} && scrimctl devirtualize >/dev/null && scrimctl check >/dev/null || exit"
+                     for mib, batch, reverse, shared in runs)
 
 
 def counted(machine_of, runs, seed=1, **how):

@@ -11,31 +11,31 @@ SMALL, LARGE = 16, 256  # MiB displaced
 BATCHES = (16, 64, 256)
 BEYOND_COPY_MAX = 128   # instructions a page, batch 64, back map
 SAME = 1.05             # path length of a step, however much is displaced
-LONGEST = 2             # steps' worth: what looking for the next page may add to one
+LONGEST = 2             # of the largest steps' worth: what looking for the next page, or for who shares a frame, may add to one
 BOUNDED = ("backmap", "refcount")  # search goes over the whole map where it needs an answer: shown, not bounded
 
 
 @test("icount-step", cost=100)
 def icount_step(t):
     """Instructions of Scrim's path: a page beyond its copy; a step, which depends on the batch and not on what is displaced."""
-    runs = [(mib, batch, "backmap") for mib in (SMALL, LARGE) for batch in BATCHES]
-    runs += [(mib, 64, reverse) for mib in (SMALL, LARGE) for reverse in ("refcount", "search")]
+    runs = [(mib, batch, "backmap", False) for mib in (SMALL, LARGE) for batch in BATCHES]
+    runs += [(mib, 64, reverse, False) for mib in (SMALL, LARGE) for reverse in ("refcount", "search")]
+    runs += [(mib, 64, reverse, True) for mib in (SMALL, LARGE) for reverse in ("backmap", "refcount", "search")]
     seen = step_cost.counted(t.machine, runs, memory="1G", options="dma-free=all reserve=32M")
-    for (mib, batch, reverse), report in seen.items():
-        print(f"figure: {mib} MiB displaced, batch {batch}, {reverse}: {step_cost.beyond_copy(report):.0f} instructions a page beyond the copy "
-              f"({step_cost.copy_instructions(report):.0f}); a step {report['median']} (longest {report['longest']}, the {report['longest_at']}. of "
-              f"{report['steps']}); {report['copies']} copies, {report['flushes']} flushes, {report['exits_request']} exits")
+    for (mib, batch, reverse, shared), report in seen.items():
+        print(f"figure: {mib} MiB {'sharing' if shared else 'scattered'}, batch {batch}, {reverse}: {step_cost.beyond_copy(report):.0f} instructions a page "
+              f"beyond the copy ({step_cost.copy_instructions(report):.0f}); a step {report['median']} (longest {report['longest']}, the "
+              f"{report['longest_at']}. of {report['steps']}); {report['copies']} copies, {report['flushes']} flushes, {report['exits_request']} exits")
     for batch in BATCHES:
-        small, large = (seen[mib, batch, "backmap"] for mib in (SMALL, LARGE))
+        small, large = (seen[mib, batch, "backmap", False] for mib in (SMALL, LARGE))
         ratio = large["median"] / small["median"]
         check(1 / SAME <= ratio <= SAME, f"a step of {batch}: {large['median']} instructions with {LARGE} MiB displaced, {small['median']} with {SMALL}")
-    beyond = step_cost.beyond_copy(seen[LARGE, 64, "backmap"])
+    beyond = step_cost.beyond_copy(seen[LARGE, 64, "backmap", False])
     check(beyond <= BEYOND_COPY_MAX, f"{beyond:.0f} instructions a page beyond the copy, at most {BEYOND_COPY_MAX} are allowed")
-    for (mib, batch, reverse), report in seen.items():
-        if reverse not in BOUNDED:
-            continue
-        most = LONGEST * seen[SMALL, max(BATCHES), reverse if (SMALL, max(BATCHES), reverse) in seen else "backmap"]["median"]
-        check(report["longest"] <= most, f"{mib} MiB, batch {batch}, {reverse}: the longest step takes {report['longest']} instructions, more than {most}")
+    most = LONGEST * seen[SMALL, max(BATCHES), "backmap", False]["median"]
+    for (mib, batch, reverse, shared), report in seen.items():
+        check(reverse not in BOUNDED or report["longest"] <= most,
+              f"{mib} MiB, batch {batch}, {reverse}, shared {shared}: the longest step takes {report['longest']} instructions, more than {most}")
 
 
 @test("step-counted", cost=20)
@@ -46,7 +46,7 @@ def step_counted(t):
         load = cpus.Load(machine, 48)
         figures = []
         for batch in t.pick((64,), (16, 64, 256)) * t.pick(1, 5):
-            report = json.loads(machine.must(step_cost.script([(SMALL, batch, "backmap")]), 600).splitlines()[-1])
+            report = json.loads(machine.must(step_cost.script([(SMALL, batch, "backmap", False)]), 600).splitlines()[-1])
             figures.append(report)
             steps = report["steps"] - report["empty"]
             most = steps * 2 + report["empty"]  # tables that a batch has emptied are given back behind a second flush

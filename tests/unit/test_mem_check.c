@@ -13,6 +13,7 @@
 
 #include "fake_machine.h"
 #include "fake_small.h"
+#include "mem/frames.h"
 #include "mem/mem_check.h"
 #include "mem/p2m.h"
 #include "mem/reverse.h"
@@ -202,7 +203,23 @@ static void back_free_count_off(struct bench *b) { b->mem.back_slot[3].free_coun
 static void back_other_page(struct bench *b) { back_words(b, FAKE_RESERVE_FIRST)[1] = AT_HOME + 1; }
 static void back_page_off_the_machine(struct bench *b) { back_words(b, FAKE_RESERVE_FIRST)[1] = BACK_LIMBO - 1; }
 static void back_page_without_leaf(struct bench *b) { back_words(b, FAKE_RESERVE_FIRST)[1] = 4300 + 1; }
-static void back_list_is_ring(struct bench *b) { back_words(b, 300)[0] = 300 + 1; }
+static void back_ring_ends(struct bench *b) { back_words(b, 300)[0] = 0; }
+static void back_ring_goes_astray(struct bench *b) { back_words(b, 300)[0] = 301 + 1; }
+
+/* Two share the frame, soundly but for this: the ring does not come round to where it begins. */
+static void back_ring_without_beginning(struct bench *b)
+{
+	uint64_t entry = (uint64_t)FAKE_RESERVE_FIRST << PAGE_SHIFT | MEM_ACCESS_READ;
+
+	for (uint64_t page = 300; page <= 301; page++) {
+		*entry_of(b, page) = entry;
+		*hardware_entry_of(b, page) = (struct fake_entry){ page, FAKE_RESERVE_FIRST, 1, MEM_ACCESS_READ };
+		back_words(b, page)[0] = 301 + 1;
+	}
+	b->mem.read_only += 2;
+	b->mem.saved++;
+	frames_free(&b->mem, mfn(FAKE_RESERVE_FIRST + 1));
+}
 
 static void back_home_nothing(struct bench *b)
 {
@@ -336,7 +353,9 @@ static const struct mutation mutations[] = {
 	{ MUTATION(back_other_page, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
 	{ MUTATION(back_page_off_the_machine, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
 	{ MUTATION(back_page_without_leaf, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
-	{ MUTATION(back_list_is_ring, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_ring_ends, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_ring_goes_astray, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
+	{ MUTATION(back_ring_without_beginning, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST) },
 	{ MUTATION(back_home_nothing, SCRIM_V3_FRAME_STATE, 300) },
 	{ MUTATION(back_spare_nothing, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 9) },
 	{ MUTATION(back_stranger_lost, SCRIM_V3_FRAME_STATE, 0) },

@@ -73,17 +73,23 @@ static void bring_all_home(void)
 		;
 }
 
+/* All in one frame, or where lists of pages are kept, in as many as keep them short. */
 static void test_zero_pages(void **unused)
 {
 	(void)unused;
-	assert_int_equal(share_range(256, 1256), 999);
-	assert_int_equal(mem.saved, 999);
-	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES + 999);
-	assert_int_equal(mem.read_only, 1000);
-	assert_int_equal(share_range(256, 1256), 0);
-	bring_all_home();
-	assert_int_equal(mem.saved + mem.read_only + mem.leaf_count + mem.reverse_leaf_count, 0);
-	assert_sound();
+	for (uint32_t reverse = 0; reverse < MEM_REVERSE_COUNT; reverse++) {
+		uint64_t saved = reverse == MEM_REVERSE_SEARCH ? 999 : 996;
+
+		assert_int_equal(mem_use_reverse(&mem, (enum mem_reverse)reverse), SCRIM_OK);
+		assert_int_equal(share_range(256, 1256), saved);
+		assert_int_equal(mem.saved, saved);
+		assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES + saved);
+		assert_int_equal(mem.read_only, 1000);
+		assert_int_equal(share_range(256, 1256), 0);
+		bring_all_home();
+		assert_int_equal(mem.saved + mem.read_only + mem.leaf_count + mem.reverse_leaf_count, 0);
+		assert_sound();
+	}
 }
 
 /* Two steps of one search, two writes: each has its own page again, and nobody is asked twice. */
