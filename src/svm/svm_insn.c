@@ -9,6 +9,7 @@
 #include "svm/svm.h"
 #include "svm/svm_decode.h"
 #include "xlat/guest_walk.h"
+#include "xlat/v2m.h"
 
 #include "base/str.h"
 
@@ -29,14 +30,25 @@ static bool read_physical(void *context, uint64_t physical, void *to, uint32_t b
 	return true;
 }
 
+static void copy_code(uint8_t *to, const uint8_t *from)
+{
+	for (uint32_t i = 0; i < SVM_CODE_BYTES_MAX; i++)
+		to[i] = from[i];
+}
+
 static uint32_t fetch(const struct cpu *cpu, uint64_t linear, uint8_t *to, uint32_t bytes)
 {
 	const struct vmcb *vmcb = svm_vmcb(cpu);
 	const struct guest_paging paging = { vmcb->cr0, svm_guest_cr3(cpu), svm_guest_cr4(cpu), vmcb->efer };
 	uint32_t done = 0;
+	uint64_t physical;
 
+	/* Where the CPU has just fetched it from, if it is in one page. */
+	if (svm_is_v2m(cpu) && PAGE_SIZE - (linear & PAGE_MASK) >= bytes && v2m_find(cpu->v2m, linear, &physical)) {
+		copy_code(to, (const uint8_t *)(uintptr_t)physical);
+		return bytes;
+	}
 	while (done < bytes) {
-		uint64_t physical;
 		uint64_t in_page = PAGE_SIZE - ((linear + done) & PAGE_MASK);
 		uint32_t piece = bytes - done < in_page ? bytes - done : (uint32_t)in_page;
 		if (!guest_walk(&paging, linear + done, read_physical, NULL, &physical) ||

@@ -221,24 +221,42 @@ enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, st
 	return V2M_AGAIN;
 }
 
+bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine)
+{
+	const uint64_t *table = v2m->table[v2m_root_page(v2m)];
+
+	for (uint32_t level = v2m->levels;; level--) {
+		uint64_t entry = table[v2m_index(linear, level)];
+		if (!entry)
+			return false;
+		if (v2m_is_leaf(entry, level)) {
+			uint64_t size = 1ull << (12 + 9 * (level - 1));
+			*machine = align_down(entry & PTE_ADDRESS, size) | (linear & (size - 1));
+			return true;
+		}
+		table = v2m->table[v2m_child(v2m, entry)];
+	}
+}
+
 /* --- INVLPG --- */
 
-/* A page of 4 MiB of the OS's is two entries. */
-static void clear_page(struct v2m *v2m, uint32_t at, uint32_t index)
+/* A page of 4 MiB of the OS's is two entries: the other one goes as well, also where this one is not loaded. */
+static bool clear_other_half(struct v2m *v2m, uint32_t at, uint32_t index)
 {
-	uint32_t other = index ^ 1;
+	uint64_t entry = v2m->table[at][index ^ 1];
 
-	v2m_clear(v2m, at, index);
-	if (!guest_is_two_level(&v2m->paging) || v2m->page[at].level != 2 || !v2m->table[at][other])
-		return;
-	uint64_t entry = v2m->table[at][other];
-	if (v2m_is_leaf(entry, 2) || v2m->page[v2m_child(v2m, entry)].split)
-		v2m_clear(v2m, at, other);
+	if (!guest_is_two_level(&v2m->paging) || v2m->page[at].level != 2 || !entry)
+		return false;
+	if (!v2m_is_leaf(entry, 2) && !v2m->page[v2m_child(v2m, entry)].split)
+		return false;
+	v2m_clear(v2m, at, index ^ 1);
+	return true;
 }
 
 bool v2m_invalidate(struct v2m *v2m, uint64_t linear)
 {
 	uint32_t at = v2m_root_page(v2m);
+	bool any = false;
 
 	v2m->count.flushes++;
 	for (uint32_t level = v2m->levels;; level--) {
@@ -249,13 +267,14 @@ bool v2m_invalidate(struct v2m *v2m, uint64_t linear)
 			at = v2m->kernel[index - V2M_ENTRIES / 2] - 1;
 			continue;
 		}
+		any |= clear_other_half(v2m, at, index);
 		uint64_t entry = v2m->table[at][index];
 		if (!entry)
-			return false;
+			return any;
 		child = v2m_is_leaf(entry, level) ? V2M_NONE : v2m_child(v2m, entry);
 		if (child == V2M_NONE || v2m->page[child].split) {
 			bool flush = v2m->flush || level > 1;
-			clear_page(v2m, at, index);
+			v2m_clear(v2m, at, index);
 			v2m->flush = flush; /* a page of 4 KiB: the CPU's own INVLPG is enough */
 			return true;
 		}

@@ -95,6 +95,9 @@ enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, st
 /* MOV CR3: from now on `cr3`. Everything that the architecture flushes is looked at, or gone. */
 void v2m_load_cr3(struct v2m *v2m, uint64_t cr3);
 
+/* Where the CPU finds `linear` now, if these tables have it. */
+bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine);
+
 /* INVLPG. True: there was an entry. */
 bool v2m_invalidate(struct v2m *v2m, uint64_t linear);
 

@@ -181,13 +181,20 @@ void v2m_clear(struct v2m *v2m, uint32_t page, uint32_t index)
 
 void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry)
 {
-	if (v2m->table[page][index])
+	uint64_t old = v2m->table[page][index];
+
+	v2m->count.loads++;
+	if (old && !((old ^ entry) & (PTE_ADDRESS | PTE_G)) && v2m_is_leaf(old, v2m->page[page].level)) {
+		v2m->table[page][index] = entry; /* other rights, the same frame: it stays in its chain */
+		v2m->flush = true;
+		return;
+	}
+	if (old)
 		v2m_clear(v2m, page, index);
 	v2m->table[page][index] = entry;
 	mark(&v2m->page[page], index);
 	chain_add(v2m, page, index);
 	count_local(v2m, page, entry, true);
-	v2m->count.loads++;
 }
 
 void v2m_put_child(struct v2m *v2m, uint32_t page, uint32_t index, uint32_t child, uint64_t flags)

@@ -57,14 +57,11 @@ static bool is_usable_large(const struct v2m *v2m, uint32_t page, uint32_t index
 	       v2m->port->is_whole(v2m->port->context, v2m_target(v2m, page, index, guest));
 }
 
-static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
+static void sync_changed(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
 {
 	uint32_t level = v2m->page[page].level;
 	uint64_t entry = v2m->table[page][index], now = 0;
 
-	v2m->count.synced++;
-	if (level == 1 && is_same(guest, entry))
-		return;
 	if (is_usable(v2m, guest) && (level == 1 || is_usable_large(v2m, page, index, guest)))
 		now = v2m_compose(v2m, guest, level > 1, level, v2m_target(v2m, page, index, guest));
 	if (now == entry)
@@ -73,6 +70,31 @@ static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t g
 		v2m_put_leaf(v2m, page, index, now);
 	else
 		v2m_clear(v2m, page, index);
+}
+
+static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
+{
+	v2m->count.synced++;
+	if (v2m->page[page].level > 1 || !is_same(guest, v2m->table[page][index]))
+		sync_changed(v2m, page, index, guest);
+}
+
+/* A table of the lowest level, entries of 8 bytes: most of what there is to inspect. */
+static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
+{
+	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
+	uint64_t seen = 0;
+
+	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
+		for (uint64_t left = loaded[i / 64]; left; left &= left - 1) {
+			uint32_t index = i + (uint32_t)__builtin_ctzll(left);
+			uint64_t now = __atomic_load_n(&guest[index], __ATOMIC_RELAXED);
+			seen++;
+			if (!is_same(now, table[index]))
+				sync_changed(v2m, page, index, now);
+		}
+	}
+	v2m->count.synced += seen;
 }
 
 static bool is_above_two_level(const struct v2m *v2m, uint32_t page)
@@ -106,6 +128,10 @@ static uint32_t sync_table(struct v2m *v2m, uint32_t page, uint32_t todo)
 	struct v2m_page *p = &v2m->page[page];
 	const uint8_t *base = v2m_guest_table(v2m, page);
 
+	if (p->level == 1 && base && !guest_is_two_level(&v2m->paging)) {
+		sync_lowest(v2m, page, (const uint64_t *)(const void *)base);
+		return todo;
+	}
 	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++) {
 		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
 			uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(left);
