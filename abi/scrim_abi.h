@@ -83,9 +83,10 @@ enum scrim_op {
 	 */
 	SCRIM_OP_RANGE,
 	/*
-	 * VIRTUALIZE(portions): NATIVE or GUARDED -> COMMENCING. Argument 0: 0 = all RAM is managed, 1 = nothing is until MANAGE
-	 * says so. In COMMENCING a killed tool's work is resumed: 0 makes all RAM managed, 1 changes nothing. No CPU
-	 * switches by this call alone. SCRIM_ESTATE elsewhere.
+	 * VIRTUALIZE(portions, enum scrim_backend): NATIVE or GUARDED -> COMMENCING. Argument 0: 0 = all RAM is managed, 1 = nothing is
+	 * until MANAGE says so. Argument 1: how CPUs are to translate; 0 = nested. In COMMENCING a killed tool's work is resumed: 0
+	 * makes all RAM managed, 1 changes nothing there. No CPU switches by this call alone. SCRIM_ESTATE elsewhere;
+	 * SCRIM_ENOTABLE: there is no memory for that back-end (shadow=).
 	 */
 	SCRIM_OP_VIRTUALIZE,
 	/*
@@ -157,6 +158,11 @@ enum scrim_op {
 	 */
 	SCRIM_OP_LEND,
 	SCRIM_OP_UNLEND,
+	/*
+	 * BACKEND(enum scrim_backend): VIRTUALIZED only: CPUs are to translate so from now on, each from its next VISIT. Pages stay where they
+	 * are. SCRIM_EINVAL: no back-end for that; SCRIM_ENOTABLE: as above.
+	 */
+	SCRIM_OP_BACKEND,
 	SCRIM_OP_COUNT
 };
 
@@ -208,6 +214,13 @@ enum scrim_info {
 	SCRIM_INFO_CPUS_LOST,       /* CPUs that did not answer a kick: outside Scrim */
 	SCRIM_INFO_REVERSE,         /* enum scrim_reverse */
 	SCRIM_INFO_PAUSE_US,        /* estimate: how long PAUSED would keep the OS standing, for all that is displaced */
+	SCRIM_INFO_V2M_BYTES,       /* what shadow= keeps for V2M tables, of all CPUs; in VMM_BYTES, not in FIXED_BYTES */
+	SCRIM_INFO_V2M_TABLES,      /* V2M tables in use at this moment */
+	SCRIM_INFO_V2M_BOUND,       /* the most that there can be */
+	SCRIM_INFO_V2M_LOADS,       /* V2M entries composed since boot */
+	SCRIM_INFO_V2M_EVICTIONS,   /* tables given up for room */
+	SCRIM_INFO_V2M_FLUSHES,     /* loads of CR3 and INVLPG of the OS's that were served */
+	SCRIM_INFO_V2M_SYNCED,      /* entries inspected on return to an address space */
 	SCRIM_INFO_COUNT
 };
 
@@ -247,12 +260,15 @@ enum scrim_exit {
 	SCRIM_EXIT_SHUTDOWN,
 	SCRIM_EXIT_OTHER,
 	SCRIM_EXIT_CMOS,            /* the CMOS's data port: written before a CPU is started */
+	SCRIM_EXIT_PAGE_FAULT,      /* shadow, vtlb: #PF */
+	SCRIM_EXIT_INVLPG,          /* shadow, vtlb */
+	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID */
 	SCRIM_EXIT_COUNT
 };
 
 #define SCRIM_EXIT_NAMES                                                                                               \
 	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
-	  "shutdown", "other", "cmos" }
+	  "shutdown", "other", "cmos", "page-fault", "invlpg", "paging" }
 
 enum scrim_vendor { SCRIM_VENDOR_AMD = 0, SCRIM_VENDOR_INTEL };
 enum scrim_backend { SCRIM_BACKEND_NATIVE = 0, SCRIM_BACKEND_NESTED, SCRIM_BACKEND_SHADOW, SCRIM_BACKEND_VTLB };

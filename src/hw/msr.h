@@ -38,15 +38,18 @@
 
 #define CR0_PE (1ull << 0)
 #define CR0_ET (1ull << 4)
+#define CR0_WP (1ull << 16)
 #define CR0_NW (1ull << 29)
 #define CR0_CD (1ull << 30)
 #define CR0_PG (1ull << 31)
 #define CR4_PSE (1ull << 4)
 #define CR4_PAE (1ull << 5)
 #define CR4_LA57 (1ull << 12)
+#define CR4_PCIDE (1ull << 17)
 
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF (1ull << 8)
 #define RFLAGS_RF (1ull << 16)
+#define RFLAGS_AC (1ull << 18)
 #define DR6_INIT 0xffff0ff0ull
 #define DR6_BS (1ull << 14)

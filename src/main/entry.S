@@ -70,8 +70,8 @@ entry_multiboot:
 	btl $29, %edx
 	jnc no_long_mode
 
-	/* Identity map of the first 4 GiB in 2 MiB pages: PML4, PDPT, 4 page directories in our zeroed memory. */
-	leal OFFSET(boot_tables)(%ebp), %ebx
+	/* Identity map of the first 4 GiB in 2 MiB pages: PML4, PDPT, 4 page directories, where later struct machine is. */
+	leal OFFSET(machine)(%ebp), %ebx
 	leal 0x1003(%ebx), %eax
 	movl %eax, (%ebx)
 	movl $4, %ecx
@@ -182,8 +182,6 @@ boot_gdt_pointer:
 
 	.bss
 	.balign 4096
-boot_tables:
-	.skip 6 * 4096
 	.skip 16384
 	.globl boot_stack_top
 boot_stack_top:

@@ -21,6 +21,7 @@
 #include "virt/guard.h"
 #include "virt/memvirt.h"
 #include "virt/own.h"
+#include "virt/shadow.h"
 #include "virt/startup.h"
 
 #define MULTIBOOT1_MAGIC 0x2badb002u
@@ -55,7 +56,9 @@ static struct {
 
 static char line[200];
 
-struct machine machine;
+/* Until boot_continue() its memory is the page tables of entry.S. */
+_Alignas(PAGE_SIZE) struct machine machine;
+_Static_assert(sizeof(struct machine) >= 6 * PAGE_SIZE, "entry.S: six page tables");
 
 static void NORETURN stop(const char *why)
 {
@@ -174,6 +177,12 @@ static uint64_t near_bytes(uint64_t ram_end)
 	return align_up(ram_end, MIB(2)) / MIB(2) * sizeof(uint64_t);
 }
 
+/* Of all CPUs: for the back-ends shadow and vtlb. */
+static uint64_t v2m_bytes(void)
+{
+	return boot.acpi.cpu_count * shadow_cpu_bytes(boot.options.shadow_bytes);
+}
+
 static void measure_demand(void)
 {
 	uint64_t cpus = boot.acpi.cpu_count;
@@ -188,7 +197,7 @@ static void measure_demand(void)
 	boot.demand.fixed_bytes +=
 		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
 		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
-		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE);
+		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes();
 	boot.demand.fixed_tables = identity_tables();
 	boot.demand.reserve_bytes = boot.options.reserve_bytes;
 }
@@ -282,7 +291,7 @@ static void start_cpus(void)
 	machine.memory = (struct machine_memory){
 		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = boot.demand.image_bytes,
 		.frames_start = own_frames_start(), .frames_end = own_frames_end(), .startup_page = boot.place.startup_page,
-		.reserve_bytes = boot.demand.reserve_bytes
+		.reserve_bytes = boot.demand.reserve_bytes, .v2m_bytes = v2m_bytes()
 	};
 	struct cpu *self = this_cpu();
 	if (!self) {
@@ -329,6 +338,10 @@ static void make_memory(void)
 	machine.xlat.has_1g = boot.has_1g;
 	machine.xlat.boundary = boot.boundary;
 	machine.xlat.boundary_count = boot.boundary_count;
+	shadow_init(own_alloc(shadow_shared_bytes()), boot.ram_end > GIB(4) ? align_up(boot.ram_end, GIB(1)) : GIB(4));
+	for (uint32_t i = 0; v2m_bytes() && i < machine.cpu_count; i++)
+		shadow_give_memory(&machine.cpu[i], own_alloc(shadow_cpu_bytes(boot.options.shadow_bytes)),
+				   shadow_cpu_bytes(boot.options.shadow_bytes));
 	machine.map_late = boot.options.map_late;
 	machine.guard = true;
 	memvirt_init(&config);
@@ -402,6 +415,7 @@ void boot_continue(void)
 {
 	struct guest_entry entry;
 
+	memset(&machine, 0, sizeof(machine)); /* the tables in use are those that the loader's copy of the image has */
 	become_resident();
 	if (boot.serve)
 		start_cpus();

@@ -25,10 +25,12 @@ static inline struct vmcb *svm_vmcb(const struct cpu *cpu)
 /* svm_vmcb.c: vendor operations on the control block. */
 void svm_reset_to_entry(struct cpu *cpu, const struct guest_entry *entry);
 void svm_reset_to_startup(struct cpu *cpu, uint8_t vector);
-void svm_set_translating(struct cpu *cpu, bool on);
+void svm_set_backend(struct cpu *cpu, enum scrim_backend to);
 void svm_flush(struct cpu *cpu);
 void svm_intercept_apic_msrs(struct cpu *cpu, bool on);
 void svm_intercept_cr3_load(struct cpu *cpu, bool on);
+/* What exits, by the CPU's mode, whether its CR3 loads are watched, and whether it steps over an IRET. */
+void svm_set_intercepts(struct cpu *cpu);
 
 /* Behind the instruction that exited: its length, and what else its end implies (15.21.5; vol. 1, 3.1.4). */
 void svm_skip(struct cpu *cpu, uint64_t next_rip);
@@ -39,6 +41,27 @@ void NORETURN svm_run(struct cpu *cpu);
 
 /* svm_exit.c: one exit; returns when the guest may go on. */
 void svm_handle_exit(struct cpu *cpu);
+
+/* The OS's triple fault: this CPU shuts down in its stead. */
+void NORETURN svm_shut_down(void);
+
+/* svm_paging.c: V2M tables. The OS's CR3 and CR4, which then are not the VMCB's. */
+bool svm_is_v2m(const struct cpu *cpu);
+bool svm_can_shadow(const struct cpu *cpu);
+uint64_t svm_guest_cr3(const struct cpu *cpu);
+uint64_t svm_guest_cr4(const struct cpu *cpu);
+/* The VMCB's side of going over to them and leaving them. */
+void svm_enter_v2m(struct cpu *cpu, bool keeps);
+void svm_leave_v2m(struct cpu *cpu);
+void svm_on_page_fault(struct cpu *cpu);
+void svm_on_cr_read(struct cpu *cpu, uint32_t number);
+void svm_on_invlpg(struct cpu *cpu);
+/* MOV CR3 is done for the OS, in whatever mode. */
+void svm_load_cr3(struct cpu *cpu, uint64_t value, uint64_t next_rip);
+/* The OS's own instruction does it, unseen. */
+void svm_let_cr3_load(struct cpu *cpu);
+/* EFER.NXE has changed. */
+void svm_efer_changed(struct cpu *cpu);
 
 /* svm_msr.c */
 void svm_on_msr(struct cpu *cpu);
@@ -57,5 +80,8 @@ void svm_on_step_fault(struct cpu *cpu);
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu);
 /* MOV CR3, reg: the value and the next rip. */
 bool svm_insn_mov_to_cr3(const struct cpu *cpu, uint64_t *value, uint64_t *next_rip);
+/* MOV reg, CRn: does it. INVLPG: its address. And the next rip. False: unknown form. */
+bool svm_insn_mov_from_cr(struct cpu *cpu, uint32_t number, uint64_t value, uint64_t *next_rip);
+bool svm_insn_invlpg(const struct cpu *cpu, uint64_t *linear, uint64_t *next_rip);
 /* A 32-bit store to a register of the APIC's page: the new value and the next rip. False: unknown form. */
 bool svm_insn_store(struct cpu *cpu, uint32_t apic_reg, uint32_t *value, uint64_t *next_rip);

@@ -27,6 +27,11 @@ static bool is_legacy_prefix(uint8_t byte)
 	return false;
 }
 
+static bool is_segment(uint8_t byte)
+{
+	return byte == 0x26 || byte == 0x2e || byte == 0x36 || byte == 0x3e || byte == 0x64 || byte == 0x65;
+}
+
 bool svm_decode_prefixes(const struct svm_code *code, struct svm_prefixes *prefixes)
 {
 	bool operand = false, address = false; /* a prefix that is repeated counts once */
@@ -37,6 +42,7 @@ bool svm_decode_prefixes(const struct svm_code *code, struct svm_prefixes *prefi
 		if (is_legacy_prefix(byte)) {
 			prefixes->rex = 0; /* ignored when another prefix follows it (1.2.7) */
 			prefixes->lock |= byte == LOCK;
+			prefixes->segment |= is_segment(byte) && (code->bits != 64 || byte >= 0x64);
 			operand |= byte == OPERAND_SIZE;
 			address |= byte == ADDRESS_SIZE;
 		} else if (code->bits == 64 && (byte & 0xf0) == 0x40) {
@@ -147,6 +153,61 @@ bool svm_decode_mov_to_cr3(const struct svm_code *code, uint32_t *reg, uint32_t 
 	*reg = (op[2] & 7u) | REX_HIGH(prefixes.rex, REX_B);
 	*length = prefixes.opcode + 3;
 	return op[0] == 0x0f && op[1] == 0x22 && (op[2] & 0x38) == 0x18;
+}
+
+bool svm_decode_mov_from_cr(const struct svm_code *code, uint32_t number, uint32_t *reg, uint32_t *length)
+{
+	struct svm_prefixes prefixes;
+
+	/* 0F 20 /n, as above. */
+	if (!svm_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.rex & REX_R)
+		return false;
+	const uint8_t *op = code->bytes + prefixes.opcode;
+	*reg = (op[2] & 7u) | REX_HIGH(prefixes.rex, REX_B);
+	*length = prefixes.opcode + 3;
+	return op[0] == 0x0f && op[1] == 0x20 && (op[2] >> 3 & 7u) == number;
+}
+
+/* ModRM and what follows it, all of it there (1.4). */
+static void read_address(const uint8_t *modrm, const struct svm_prefixes *prefixes, bool is_64bit, struct svm_address *address)
+{
+	uint32_t mod = *modrm >> 6, base = *modrm & 7u;
+	const uint8_t *displacement = modrm + 1;
+	bool has_sib = base == 4;
+
+	if (has_sib) {
+		uint32_t sib = *displacement++;
+		base = sib & 7u;
+		address->index = (sib >> 3 & 7u) | REX_HIGH(prefixes->rex, 2u);
+		address->has_index = address->index != 4;
+		address->scale = sib >> 6;
+	}
+	address->has_base = mod != 0 || base != 5;
+	address->is_rip_relative = is_64bit && !has_sib && !address->has_base;
+	address->is_stack = address->has_base && (base == 4 || base == 5);
+	address->base = base | REX_HIGH(prefixes->rex, REX_B);
+	if (mod == 1)
+		address->displacement = (int8_t)*displacement;
+	else if (mod == 2 || !address->has_base)
+		address->displacement = (int32_t)load_u32(displacement);
+}
+
+bool svm_decode_invlpg(const struct svm_code *code, struct svm_address *address, uint32_t *length)
+{
+	struct svm_prefixes prefixes;
+
+	*address = (struct svm_address){ .has_base = false };
+	/* 0F 01 /7 with an operand in memory. */
+	if (!svm_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.segment ||
+	    prefixes.address_bytes != (code->bits == 64 ? 8 : 4))
+		return false;
+	const uint8_t *op = code->bytes + prefixes.opcode;
+	uint32_t bytes = memory_bytes(op + 2, code->count - prefixes.opcode - 2);
+	*length = prefixes.opcode + 2 + bytes;
+	if (op[0] != 0x0f || op[1] != 0x01 || (op[2] & 0x38) != 0x38 || !bytes || *length > code->count)
+		return false;
+	read_address(op + 2, &prefixes, code->bits == 64, address);
+	return true;
 }
 
 uint32_t svm_decode_result(enum svm_operation operation, uint32_t old, uint32_t operand)

@@ -17,6 +17,7 @@ struct svm_prefixes {
 	uint32_t address_bytes;
 	uint8_t rex; /* 0: none that counts */
 	bool operand16, lock;
+	bool segment; /* an override that counts */
 };
 
 enum svm_operation { SVM_MOV, SVM_XCHG, SVM_ADD, SVM_OR, SVM_AND, SVM_SUB, SVM_XOR };
@@ -35,5 +36,16 @@ bool svm_decode_prefixes(const struct svm_code *code, struct svm_prefixes *prefi
 bool svm_decode_store(const struct svm_code *code, struct svm_store *store);
 /* MOV CR3, reg. False: something else, or not all of it could be read. */
 bool svm_decode_mov_to_cr3(const struct svm_code *code, uint32_t *reg, uint32_t *length);
+/* An operand in memory, without segment overrides. */
+struct svm_address {
+	bool has_base, has_index, is_rip_relative;
+	bool is_stack; /* its segment is SS by default */
+	uint32_t base, index, scale; /* registers; scale: a shift */
+	int32_t displacement;
+};
+
+/* MOV reg, CRn. INVLPG with an address of full width and no segment override. False: as above. */
+bool svm_decode_mov_from_cr(const struct svm_code *code, uint32_t number, uint32_t *reg, uint32_t *length);
+bool svm_decode_invlpg(const struct svm_code *code, struct svm_address *address, uint32_t *length);
 /* What memory holds after the operation. */
 uint32_t svm_decode_result(enum svm_operation operation, uint32_t old, uint32_t operand);

@@ -85,19 +85,16 @@ static enum scrim_exit on_io(struct cpu *cpu)
 static void on_cr3_load(struct cpu *cpu)
 {
 	uint64_t value, next_rip;
+	bool known = svm_insn_mov_to_cr3(cpu, &value, &next_rip); /* before any lock: svm.h */
+	/* Start-up code prepares its paging: done for it, so that the watch stays for the load that counts. */
+	bool counts = svm_vmcb(cpu)->cr0 & CR0_PG || !known;
 
-	if (svm_vmcb(cpu)->cr0 & CR0_PG) {
-		guard_on_cr3_load(cpu); /* takes the intercept away: the OS's own instruction loads it */
-		return;
-	}
-	/* Start-up code prepares its paging: done for it, so that the intercept stays for the load that counts. */
-	if (!svm_insn_mov_to_cr3(cpu, &value, &next_rip)) {
-		guard_on_cr3_load(cpu);
-		return;
-	}
-	svm_vmcb(cpu)->cr3 = value;
-	svm_flush(cpu);
-	svm_skip(cpu, next_rip);
+	if (cpu->cr3_watched && counts)
+		guard_on_cr3_load(cpu); /* ends the watch */
+	if (known)
+		svm_load_cr3(cpu, value, next_rip);
+	else
+		svm_let_cr3_load(cpu); /* its own instruction loads it */
 }
 
 static void on_cache(struct cpu *cpu, bool is_wbinvd)
@@ -143,13 +140,42 @@ static enum scrim_exit on_nested_fault(struct cpu *cpu)
  * fails, and Linux when it is told to: so this CPU shuts down in the OS's stead (AMD APM vol. 2, 8.2.9: an exception
  * without an IDT).
  */
-static void NORETURN shut_down(void)
+void NORETURN svm_shut_down(void)
 {
 	const struct descriptor_table_pointer none = { 0, 0 };
 
 	lidt(&none);
 	for (;;)
 		__asm__ volatile("ud2");
+}
+
+static enum scrim_exit on_page_fault(struct cpu *cpu)
+{
+	if (svm_is_v2m(cpu)) {
+		svm_on_page_fault(cpu);
+		return SCRIM_EXIT_PAGE_FAULT;
+	}
+	svm_on_step_fault(cpu);
+	return SCRIM_EXIT_DEBUG;
+}
+
+/* Exits of V2M tables: what the OS does to its paging. */
+static enum scrim_exit on_paging(struct cpu *cpu)
+{
+	switch (svm_vmcb(cpu)->exit_code) {
+	case VMEXIT_CR3_READ:
+		svm_on_cr_read(cpu, 3);
+		return SCRIM_EXIT_CR3;
+	case VMEXIT_INVLPG:
+		svm_on_invlpg(cpu);
+		return SCRIM_EXIT_INVLPG;
+	case VMEXIT_CR4_READ:
+		svm_on_cr_read(cpu, 4);
+		return SCRIM_EXIT_PAGING;
+	default:
+		cpu->step_aside = true;
+		return SCRIM_EXIT_PAGING;
+	}
 }
 
 static enum scrim_exit dispatch(struct cpu *cpu)
@@ -169,9 +195,10 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 	case VMEXIT_NP:
 	case VMEXIT_SS:
 	case VMEXIT_GP:
-	case VMEXIT_PF:
 		svm_on_step_fault(cpu);
 		return SCRIM_EXIT_DEBUG;
+	case VMEXIT_PF:
+		return on_page_fault(cpu);
 	case VMEXIT_NPF:
 		return on_nested_fault(cpu);
 	case VMEXIT_MSR:
@@ -180,6 +207,14 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 	case VMEXIT_CR3_WRITE:
 		on_cr3_load(cpu);
 		return SCRIM_EXIT_CR3;
+	case VMEXIT_CR3_READ:
+	case VMEXIT_CR4_READ:
+	case VMEXIT_CR4_WRITE:
+	case VMEXIT_CR0_SELECTIVE:
+	case VMEXIT_INVLPG:
+	case VMEXIT_INVPCID:
+	case VMEXIT_TASK_SWITCH:
+		return on_paging(cpu);
 	case VMEXIT_IDTR_WRITE:
 		guard_on_lidt(cpu);
 		return SCRIM_EXIT_LIDT;
@@ -197,7 +232,7 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 		svm_inject_exception(cpu, VECTOR_UD, false);
 		return SCRIM_EXIT_SVM_INSN;
 	case VMEXIT_SHUTDOWN:
-		shut_down();
+		svm_shut_down();
 	default:
 		panic("CPU %u: exit %lx, info %lx %lx, rip %lx: a bug in Scrim", cpu->apic_id, svm_vmcb(cpu)->exit_code,
 		      svm_vmcb(cpu)->exit_info1, svm_vmcb(cpu)->exit_info2, svm_vmcb(cpu)->rip);
@@ -232,6 +267,7 @@ void svm_handle_exit(struct cpu *cpu)
 	cpu->exit_start_tsc = rdtsc();
 	vmcb->tlb_control = TLB_KEEP;
 	vmcb->event_injection = 0;
+	cpu->step_aside = false;
 	cpu->exits[dispatch(cpu)]++;
 	redeliver(vmcb);
 	guard_apply(cpu);

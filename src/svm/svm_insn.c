@@ -9,6 +9,7 @@
 #include "svm/svm.h"
 #include "svm/svm_decode.h"
 #include "xlat/guest_walk.h"
+#include "xlat/v2m.h"
 
 #include "base/str.h"
 
@@ -29,14 +30,25 @@ static bool read_physical(void *context, uint64_t physical, void *to, uint32_t b
 	return true;
 }
 
+static void copy_code(uint8_t *to, const uint8_t *from)
+{
+	for (uint32_t i = 0; i < SVM_CODE_BYTES_MAX; i++)
+		to[i] = from[i];
+}
+
 static uint32_t fetch(const struct cpu *cpu, uint64_t linear, uint8_t *to, uint32_t bytes)
 {
 	const struct vmcb *vmcb = svm_vmcb(cpu);
-	const struct guest_paging paging = { vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer };
+	const struct guest_paging paging = { vmcb->cr0, svm_guest_cr3(cpu), svm_guest_cr4(cpu), vmcb->efer };
 	uint32_t done = 0;
+	uint64_t physical;
 
+	/* Where the CPU has just fetched it from, if it is in one page. */
+	if (svm_is_v2m(cpu) && PAGE_SIZE - (linear & PAGE_MASK) >= bytes && v2m_find(cpu->v2m, linear, &physical)) {
+		copy_code(to, (const uint8_t *)(uintptr_t)physical);
+		return bytes;
+	}
 	while (done < bytes) {
-		uint64_t physical;
 		uint64_t in_page = PAGE_SIZE - ((linear + done) & PAGE_MASK);
 		uint32_t piece = bytes - done < in_page ? bytes - done : (uint32_t)in_page;
 		if (!guest_walk(&paging, linear + done, read_physical, NULL, &physical) ||
@@ -78,7 +90,7 @@ static uint64_t read_register(const struct cpu *cpu, uint32_t number)
 	return value[number & 15];
 }
 
-static void write_register32(struct cpu *cpu, uint32_t number, uint32_t value)
+static void write_register(struct cpu *cpu, uint32_t number, uint64_t value)
 {
 	struct guest_registers *r = &cpu->regs;
 	uint64_t *const place[16] = { NULL, &r->rcx, &r->rdx, &r->rbx, NULL, &r->rbp, &r->rsi, &r->rdi,
@@ -107,6 +119,43 @@ bool svm_insn_mov_to_cr3(const struct cpu *cpu, uint64_t *value, uint64_t *next_
 	return true;
 }
 
+bool svm_insn_mov_from_cr(struct cpu *cpu, uint32_t number, uint64_t value, uint64_t *next_rip)
+{
+	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	const struct svm_code code = fetch_code(cpu, bytes);
+	uint32_t reg, length;
+
+	if (!svm_decode_mov_from_cr(&code, number, &reg, &length))
+		return false;
+	write_register(cpu, reg, code.bits == 64 ? value : (uint32_t)value);
+	*next_rip = svm_vmcb(cpu)->rip + length;
+	return true;
+}
+
+bool svm_insn_invlpg(const struct cpu *cpu, uint64_t *linear, uint64_t *next_rip)
+{
+	const struct vmcb *vmcb = svm_vmcb(cpu);
+	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	const struct svm_code code = fetch_code(cpu, bytes);
+	struct svm_address address;
+	uint32_t length;
+
+	if (!svm_decode_invlpg(&code, &address, &length))
+		return false;
+	*next_rip = vmcb->rip + length;
+	uint64_t value = (uint64_t)(int64_t)address.displacement;
+	if (address.is_rip_relative)
+		value += *next_rip;
+	if (address.has_base)
+		value += read_register(cpu, address.base);
+	if (address.has_index)
+		value += read_register(cpu, address.index) << address.scale;
+	if (code.bits != 64)
+		value = (uint32_t)(value + (address.is_stack ? vmcb->ss.base : vmcb->ds.base));
+	*linear = value;
+	return true;
+}
+
 /* Flags are not set: nobody looks at them after a store to the APIC. */
 bool svm_insn_store(struct cpu *cpu, uint32_t apic_reg, uint32_t *value, uint64_t *next_rip)
 {
@@ -120,7 +169,7 @@ bool svm_insn_store(struct cpu *cpu, uint32_t apic_reg, uint32_t *value, uint64_
 	uint32_t old = store.operation == SVM_MOV ? 0 : apic_read(apic_reg);
 	*value = svm_decode_result(store.operation, old, operand);
 	if (store.operation == SVM_XCHG)
-		write_register32(cpu, store.reg, old);
+		write_register(cpu, store.reg, old);
 	*next_rip = svm_vmcb(cpu)->rip + store.length;
 	return true;
 }

@@ -30,9 +30,12 @@ static bool write_efer(struct cpu *cpu, uint64_t value)
 		return false;
 	uint64_t taken = rdmsr(MSR_EFER) & ~EFER_OWN;
 	wrmsr(MSR_EFER, own);
-	if ((taken ^ vmcb->efer) & EFER_NXE)
-		svm_flush(cpu); /* translations were made under the other meaning of bit 63 */
+	bool nx_changes = (taken ^ vmcb->efer) & EFER_NXE;
 	vmcb->efer = taken | (value & EFER_LME) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+	if (nx_changes) { /* translations were made under the other meaning of bit 63 */
+		svm_flush(cpu);
+		svm_efer_changed(cpu);
+	}
 	return true;
 }
 

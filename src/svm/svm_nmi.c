@@ -31,7 +31,7 @@ static void step_over_iret(struct cpu *cpu)
 	cpu->nmi.stepping = true;
 	cpu->nmi.saved_dr6 = vmcb->dr6;
 	vmcb->rflags |= RFLAGS_TF; /* traps behind the IRET whatever flags that loads */
-	vmcb->intercept_exceptions = INTERCEPT_DB | INTERCEPT_IRET_FAULTS;
+	svm_set_intercepts(cpu);
 	vmcb->intercept1 &= ~INTERCEPT_IRET;
 }
 
@@ -78,7 +78,7 @@ void svm_on_iret(struct cpu *cpu)
 static void end_step(struct cpu *cpu)
 {
 	cpu->nmi.stepping = false;
-	svm_vmcb(cpu)->intercept_exceptions = 0; /* nothing but stepping intercepts exceptions */
+	svm_set_intercepts(cpu);
 }
 
 void svm_on_debug(struct cpu *cpu)

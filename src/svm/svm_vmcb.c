@@ -10,6 +10,7 @@
 #include "svm/svm.h"
 #include "virt/guard.h"
 #include "virt/own.h"
+#include "virt/shadow.h"
 
 /* Always: what the hardware forces, what would take the CPU away from Scrim, and the control port. */
 #define ALWAYS1                                                                                                         \
@@ -24,6 +25,8 @@
 	 INTERCEPT_SKINIT | /* SVM is hidden: #UD. EFER.SVME is set while the OS runs, so the hardware would run them */ \
 	 INTERCEPT_WBINVD)  /* the only sign that an OS gives of parking a CPU */
 
+#define CPUID_INVPCID (1u << 10) /* 7 EBX */
+
 #define GUEST_ASID 1u /* the guest's mode changes with a flush each time: one is enough */
 
 /* Segment attributes as the VMCB packs them (15.5.1): access byte, then AVL, L, D/B, G. */
@@ -35,6 +38,12 @@
 #define TSS_BUSY 0x08b
 
 static uint8_t *iopm, *msrpm, *msrpm_guard;
+
+/* Where the CPU lacks it the intercept is none. */
+static bool has_invpcid(void)
+{
+	return cpuid(0, 0).eax >= 7 && cpuid(7, 0).ebx & CPUID_INVPCID;
+}
 
 /* Two bits an MSR: read, write; three ranges of 8 Ki MSRs (15.11). */
 static void msrpm_intercept(uint8_t *map, uint32_t msr)
@@ -85,7 +94,10 @@ static struct vmcb *reset(struct cpu *cpu)
 	vmcb->tr = (struct vmcb_segment){ 0, TSS_BUSY, 0xffff, 0 };
 	memset(&cpu->regs, 0, sizeof(cpu->regs));
 	memset(&cpu->nmi, 0, sizeof(cpu->nmi));
-	cpu->translating = cpu->guarded_msrs = cpu->watching_cr3 = false;
+	cpu->translating = cpu->guarded_msrs = cpu->watching_cr3 = cpu->cr3_watched = cpu->step_aside = false;
+	cpu->mode = SCRIM_BACKEND_NATIVE;
+	if (cpu->v2m)
+		v2m_stop(cpu->v2m);
 	return vmcb;
 }
 
@@ -142,14 +154,57 @@ static void move_pat(struct cpu *cpu, bool to_guest)
 		wrmsr(MSR_PAT, vmcb->g_pat);
 }
 
-void svm_set_translating(struct cpu *cpu, bool on)
+void svm_set_backend(struct cpu *cpu, enum scrim_backend to)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
+	bool was_nested = cpu->mode == SCRIM_BACKEND_NESTED, nested = to == SCRIM_BACKEND_NESTED;
 
-	move_pat(cpu, on);
-	vmcb->nested_cr3 = on ? machine.xlat.root : 0;
-	vmcb->nested_control = on ? NESTED_ENABLE : 0;
+	if (svm_is_v2m(cpu))
+		svm_leave_v2m(cpu);
+	if (was_nested != nested)
+		move_pat(cpu, nested);
+	vmcb->nested_cr3 = nested ? machine.xlat.root : 0;
+	vmcb->nested_control = nested ? NESTED_ENABLE : 0;
+	cpu->mode = to;
+	if (shadow_is_v2m(to))
+		svm_enter_v2m(cpu, to == SCRIM_BACKEND_SHADOW);
+	svm_set_intercepts(cpu);
 	svm_flush(cpu); /* nothing cached in one mode means anything in the other */
+}
+
+/* Exits of V2M tables; set and taken away together. */
+static void intercept_paging(struct cpu *cpu, bool on)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	/* What the OS says to its TLB, and what steps aside: changes of paging that are not often. */
+	const uint32_t paging = INTERCEPT_INVLPG | INTERCEPT_CR0_SELECTIVE | INTERCEPT_TASK_SWITCH;
+
+	vmcb->intercept1 = on ? vmcb->intercept1 | paging : vmcb->intercept1 & ~paging;
+	vmcb->intercept3 = on && has_invpcid() ? INTERCEPT_INVPCID : 0; /* another way to speak to the TLB */
+	vmcb->intercept_cr_read = 0;
+	if (on) /* the VMCB's CR3 is V2M's; its CR4 may have PAE where the OS has not */
+		vmcb->intercept_cr_read = INTERCEPT_CR3_READ | (vmcb->cr4 != cpu->guest_cr4 ? INTERCEPT_CR4_READ : 0);
+}
+
+void svm_set_intercepts(struct cpu *cpu)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	bool v2m = svm_is_v2m(cpu);
+	/* It has stepped aside: with its next CR3 load at the latest it comes back. */
+	bool aside = cpu->mode == SCRIM_BACKEND_NESTED && cpu->memory_on && shadow_is_v2m(cpu->backend);
+
+	/*
+	 * CR3 loads: where a starting CPU arrives in the OS, or where an OS that has emptied its IDT hands over to another.
+	 * LIDT: leads to the latter; needless while CR3 loads are watched anyway. An OS in its stride executes no LIDT.
+	 */
+	vmcb->intercept_cr_write = cpu->cr3_watched || v2m || aside ? INTERCEPT_CR3_WRITE : 0;
+	if (v2m)
+		vmcb->intercept_cr_write |= INTERCEPT_CR4_WRITE;
+	vmcb->intercept1 = cpu->cr3_watched ? vmcb->intercept1 & ~INTERCEPT_IDTR_WRITE : vmcb->intercept1 | INTERCEPT_IDTR_WRITE;
+	intercept_paging(cpu, v2m);
+	vmcb->intercept_exceptions = v2m ? INTERCEPT_PF : 0;
+	if (cpu->nmi.stepping)
+		vmcb->intercept_exceptions |= INTERCEPT_DB | INTERCEPT_IRET_FAULTS;
 }
 
 void svm_intercept_apic_msrs(struct cpu *cpu, bool on)
@@ -159,14 +214,8 @@ void svm_intercept_apic_msrs(struct cpu *cpu, bool on)
 
 void svm_intercept_cr3_load(struct cpu *cpu, bool on)
 {
-	struct vmcb *vmcb = svm_vmcb(cpu);
-
-	/*
-	 * CR3 loads: where a starting CPU arrives in the OS, or where an OS that has emptied its IDT hands over to another.
-	 * LIDT: leads to the latter; needless while CR3 loads are seen anyway. An OS in its stride executes no LIDT.
-	 */
-	vmcb->intercept_cr_write = on ? INTERCEPT_CR3_WRITE : 0;
-	vmcb->intercept1 = on ? vmcb->intercept1 & ~INTERCEPT_IDTR_WRITE : vmcb->intercept1 | INTERCEPT_IDTR_WRITE;
+	cpu->cr3_watched = on;
+	svm_set_intercepts(cpu);
 }
 
 void svm_skip(struct cpu *cpu, uint64_t next_rip)

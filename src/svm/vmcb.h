@@ -6,12 +6,15 @@
 
 /* Intercepts, first word (offset 0x0c). */
 #define INTERCEPT_NMI (1u << 1)
+#define INTERCEPT_CR0_SELECTIVE (1u << 5)
 #define INTERCEPT_IDTR_WRITE (1u << 10)
 #define INTERCEPT_IRET (1u << 20)
 #define INTERCEPT_INVD (1u << 22)
+#define INTERCEPT_INVLPG (1u << 25)
 #define INTERCEPT_INVLPGA (1u << 26)
 #define INTERCEPT_IOIO (1u << 27)
 #define INTERCEPT_MSR (1u << 28)
+#define INTERCEPT_TASK_SWITCH (1u << 29)
 /* Second word (offset 0x10). */
 #define INTERCEPT_VMRUN (1u << 0)
 #define INTERCEPT_VMLOAD (1u << 2)
@@ -21,11 +24,21 @@
 #define INTERCEPT_SKINIT (1u << 6)
 #define INTERCEPT_WBINVD (1u << 9)
 
+/* Third (offset 0x14). */
+#define INTERCEPT_INVPCID (1u << 2)
+
+#define INTERCEPT_CR3_READ (1u << 3)  /* offset 0x00 */
+#define INTERCEPT_CR4_READ (1u << 4)
 #define INTERCEPT_CR3_WRITE (1u << 3) /* offset 0x02 */
+#define INTERCEPT_CR4_WRITE (1u << 4)
+#define INTERCEPT_PF (1u << 14)       /* offset 0x08 */
 #define INTERCEPT_DB (1u << 1)        /* offset 0x08, a bit a vector */
 #define INTERCEPT_IRET_FAULTS (1u << 11 | 1u << 12 | 1u << 13 | 1u << 14) /* #NP, #SS, #GP, #PF */
 
+#define VMEXIT_CR3_READ 0x03ull
+#define VMEXIT_CR4_READ 0x04ull
 #define VMEXIT_CR3_WRITE 0x13ull
+#define VMEXIT_CR4_WRITE 0x14ull
 #define VMEXIT_EXCEPTION 0x40ull /* + vector */
 #define VMEXIT_DB 0x41ull
 #define VMEXIT_NP 0x4bull
@@ -33,12 +46,15 @@
 #define VMEXIT_GP 0x4dull
 #define VMEXIT_PF 0x4eull
 #define VMEXIT_NMI 0x61ull
+#define VMEXIT_CR0_SELECTIVE 0x65ull
 #define VMEXIT_IDTR_WRITE 0x6aull
 #define VMEXIT_IRET 0x74ull
 #define VMEXIT_INVD 0x76ull
+#define VMEXIT_INVLPG 0x79ull
 #define VMEXIT_INVLPGA 0x7aull
 #define VMEXIT_IOIO 0x7bull
 #define VMEXIT_MSR 0x7cull
+#define VMEXIT_TASK_SWITCH 0x7dull
 #define VMEXIT_SHUTDOWN 0x7full
 #define VMEXIT_VMRUN 0x80ull
 #define VMEXIT_VMLOAD 0x82ull
@@ -47,6 +63,7 @@
 #define VMEXIT_CLGI 0x85ull
 #define VMEXIT_SKINIT 0x86ull
 #define VMEXIT_WBINVD 0x89ull
+#define VMEXIT_INVPCID 0xa2ull
 #define VMEXIT_NPF 0x400ull
 
 #define TLB_KEEP 0u
@@ -70,6 +87,7 @@
 #define VECTOR_BP 3u
 #define VECTOR_OF 4u
 #define VECTOR_UD 6u
+#define VECTOR_DF 8u
 #define VECTOR_GP 13u
 #define VECTOR_PF 14u
 

@@ -9,6 +9,7 @@
 #include "scrim_abi.h"
 
 struct mem_batch;
+struct v2m;
 
 /* The OS's registers that the hardware does not switch; rax and rsp are in the vendor's control block. */
 struct guest_registers {
@@ -39,7 +40,10 @@ struct cpu {
 	uint8_t start_vector;
 	/* The memory state asks it to translate. Written by itself, or under the machine lock while it has not arrived. */
 	bool memory_on;
-	bool translating; /* its control block has the map in the access path */
+	enum scrim_backend backend; /* how it is to translate then; of these two the latter is what its control block does now */
+	enum scrim_backend mode;
+	bool translating; /* mode is not NATIVE */
+	bool step_aside;  /* till the end of this exit: the next instruction is one for the hardware alone */
 	bool guarded_msrs;/* x2APIC's ICR is intercepted */
 	bool watching_cr3;/* LIDT was executed: the next CR3 load tells whether the OS gives the machine up (kexec) */
 
@@ -49,6 +53,9 @@ struct cpu {
 	uint32_t nmi_sent;/* a kick's NMI is on its way and has not been taken */
 	uint32_t held_off;/* INIT is about to be sent to it: it must not come to want the machine lock (guard.c) */
 
+	struct v2m *v2m;        /* its tables of the back-ends shadow and vtlb; NULL: no memory for them */
+	uint64_t guest_cr4;     /* while they are in use: the OS's own */
+	bool cr3_watched;       /* vendor's: the next CR3 load exits for the guard */
 	struct mem_batch *batch; /* the pages that this CPU is moving */
 	uint64_t pat_at_switch; /* the PAT MSR when it began to translate (svm_vmcb.c) */
 	struct nmi_state nmi;

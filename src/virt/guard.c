@@ -16,6 +16,7 @@
 #include "virt/kick.h"
 #include "virt/memvirt.h"
 #include "virt/moving.h"
+#include "virt/shadow.h"
 #include "virt/vendor.h"
 
 #define APIC_GFN gfn_of_address(APIC_PAGE)
@@ -23,18 +24,33 @@
 /* CMOS shutdown code for an INIT that goes on at the warm reset vector: firmware leaves the machine alone (MP specification B.4). */
 #define CMOS_WARM_RESET 0x0a
 
+/*
+ * V2M tables are for a CPU in its stride. One that starts up is behind the guard, which traps in the nested tables; one whose registers
+ * they cannot serve translates by those as well. They follow the map in any case.
+ */
+static enum scrim_backend wanted(const struct cpu *self, bool guard)
+{
+	if (guard)
+		return SCRIM_BACKEND_NESTED;
+	if (!self->memory_on)
+		return SCRIM_BACKEND_NATIVE;
+	if (shadow_is_v2m(self->backend) && !self->step_aside && machine.vendor->can_shadow(self))
+		return self->backend;
+	return SCRIM_BACKEND_NESTED;
+}
+
 void guard_apply(struct cpu *self)
 {
 	bool guard = machine.guard;
-	bool on = guard || self->memory_on;
+	enum scrim_backend to = wanted(self, guard);
 
 	if (self->guarded_msrs != guard) {
 		machine.vendor->intercept_apic_msrs(self, guard);
 		self->guarded_msrs = guard;
 	}
-	if (self->translating != on) {
-		machine.vendor->set_translating(self, on);
-		self->translating = on;
+	if (self->mode != to) {
+		machine.vendor->set_backend(self, to);
+		self->translating = to != SCRIM_BACKEND_NATIVE;
 	}
 }
 
@@ -80,6 +96,7 @@ static void park(struct cpu *cpu)
 {
 	cpu->parked = true;
 	cpu->memory_on = memvirt_is_on(); /* nobody can visit it any more; it is behind the guard, or does not run */
+	cpu->backend = machine.backend;
 	if (cpu->arrived) {
 		cpu->arrived = false;
 		machine.arrived--;
@@ -150,6 +167,7 @@ void guard_on_start(struct cpu *self)
 {
 	machine_lock(self);
 	self->memory_on = memvirt_is_on();
+	self->backend = machine.backend;
 	self->request = 0;
 	self->nmi_sent = 0;
 	/* INIT may have caught it in an exit. From `started` on kicks are sent to it; they wait for its VMRUN. */
@@ -188,6 +206,7 @@ static void before_init(struct cpu *self, struct cpu *target)
 	}
 	park(target);
 	target->started = target->parked = target->translating = false;
+	target->mode = SCRIM_BACKEND_NATIVE;
 }
 
 void guard_wait_held_off(struct cpu *self)

@@ -17,6 +17,7 @@
 #include "hw/delay.h"
 #include "virt/guard.h"
 #include "virt/meet.h"
+#include "virt/shadow.h"
 #include "virt/vendor.h"
 
 #define RESEND_MS 2000u
@@ -100,8 +101,10 @@ void kick_serve(struct cpu *self)
 	}
 	if (request & KICK_APPLY)
 		guard_apply(self);
-	if (request & KICK_FLUSH)
+	if (request & KICK_FLUSH) {
+		shadow_forget_noted(self);
 		machine.vendor->flush(self);
+	}
 	/* Last: from here on the sender counts on it. */
 	__atomic_fetch_and(&self->request, ~(request & ~(uint32_t)KICK_MEET), __ATOMIC_SEQ_CST);
 }

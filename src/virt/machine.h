@@ -16,6 +16,7 @@ struct machine_memory {
 	uint64_t frames_start, frames_end; /* boot reserve of free frames, at the end of it */
 	uint64_t startup_page;
 	uint64_t reserve_bytes;            /* of it, what reserve= asked for: tables and frames */
+	uint64_t v2m_bytes;                /* of it, what shadow= asked for, of all CPUs */
 };
 
 struct machine_counters {
@@ -46,6 +47,7 @@ struct machine {
 	bool guard;       /* CPU start-up is guarded: not every CPU that firmware lists has arrived, or one is about to start */
 	bool starting;    /* the OS has written the CMOS's shutdown code and not cleared it: it is about to send INIT */
 	enum scrim_state state; /* the memory's, never GUARDED */
+	enum scrim_backend backend; /* how CPUs translate for the memory's sake, once visited */
 	bool map_late;    /* the Identity root lives only while it is needed */
 	struct xlat xlat;
 	struct mem mem;

@@ -8,6 +8,7 @@
 
 #include "hw/delay.h"
 #include "virt/kick.h"
+#include "virt/shadow.h"
 #include "virt/vendor.h"
 
 #define COME_MS 10000u
@@ -49,6 +50,7 @@ void meet_attend(struct cpu *self)
 		copy_column(place, meeting.called + 1);
 		__atomic_add_fetch(&meeting.copied, 1, __ATOMIC_RELEASE);
 	}
+	shadow_forget_all(self); /* of many batches: more than was noted */
 	machine.vendor->flush(self);
 	__atomic_sub_fetch(&meeting.here, 1, __ATOMIC_RELEASE);
 }

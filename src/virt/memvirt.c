@@ -9,6 +9,7 @@
 #include "mem/mem_check.h"
 #include "virt/guard.h"
 #include "virt/port.h"
+#include "virt/shadow.h"
 #include "virt/vendor.h"
 
 void memvirt_init(const struct mem_config *config)
@@ -21,6 +22,7 @@ void memvirt_init(const struct mem_config *config)
 	full.port_context = &machine.xlat;
 	mem_init(&machine.mem, &full);
 	machine.state = SCRIM_NATIVE;
+	machine.backend = SCRIM_BACKEND_NESTED;
 	memvirt_need_map();
 }
 
@@ -40,8 +42,18 @@ void memvirt_need_map(void)
 static void switch_absent_cpus(void)
 {
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		if (!machine.cpu[i].arrived)
+		if (!machine.cpu[i].arrived) {
 			machine.cpu[i].memory_on = memvirt_is_on();
+			machine.cpu[i].backend = machine.backend;
+		}
+}
+
+void memvirt_use_backend(enum scrim_backend backend)
+{
+	machine.backend = backend;
+	if (shadow_is_v2m(backend))
+		shadow_begin();
+	switch_absent_cpus();
 }
 
 err_t memvirt_event(enum memvirt_event event)
@@ -84,21 +96,34 @@ static uint32_t cpus_left(void)
 {
 	uint32_t left = 0;
 
-	if (machine.state != SCRIM_COMMENCING && machine.state != SCRIM_CEASING)
-		return 0;
-	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		left += machine.cpu[i].arrived && machine.cpu[i].memory_on != memvirt_is_on();
+	for (uint32_t i = 0; i < machine.cpu_count; i++) {
+		const struct cpu *cpu = &machine.cpu[i];
+		left += cpu->arrived && machine.state != SCRIM_NATIVE &&
+			(cpu->memory_on != memvirt_is_on() || cpu->backend != machine.backend);
+	}
 	return left;
+}
+
+/* All CPUs translate by the one back-end, or none does. */
+static void settle_backend(void)
+{
+	if (machine.state == SCRIM_NATIVE)
+		machine.backend = SCRIM_BACKEND_NESTED;
+	if (!shadow_is_v2m(machine.backend))
+		shadow_end();
 }
 
 uint32_t memvirt_visit(struct cpu *self)
 {
 	self->memory_on = memvirt_is_on();
+	self->backend = machine.backend;
 	guard_apply(self);
 	uint32_t left = cpus_left();
-	if (!left)
-		CHECK(memvirt_event(MEMVIRT_ALL_SWITCHED) == SCRIM_OK);
-	return left;
+	if (left)
+		return left;
+	CHECK(memvirt_event(MEMVIRT_ALL_SWITCHED) == SCRIM_OK);
+	settle_backend();
+	return 0;
 }
 
 enum scrim_violation memvirt_check(uint64_t *where)

@@ -29,6 +29,9 @@ uint64_t memvirt_ram_end(void);
  */
 void memvirt_manage_all(bool all, bool begins);
 
+/* From now on CPUs translate so; each goes over to it when it is visited. */
+void memvirt_use_backend(enum scrim_backend backend);
+
 /* The calling CPU switches to what the state asks. Returns how many CPUs in the OS have not switched yet. */
 uint32_t memvirt_visit(struct cpu *self);
 

@@ -6,6 +6,7 @@
 #include "hw/insn.h"
 #include "virt/kick.h"
 #include "virt/own.h"
+#include "virt/shadow.h"
 #include "virt/vendor.h"
 
 #define COPIES_TIMED 16u
@@ -47,6 +48,8 @@ static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access acce
 {
 	struct xlat *xlat = context;
 	xlat->ops->set(xlat, page, frame, access);
+	if (access == MEM_ACCESS_NONE)
+		shadow_note(page, frame);
 }
 
 static void map_hide(void *context, const struct mem_move *move, uint32_t count)
@@ -76,9 +79,11 @@ static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *ac
 static void flush(void *context)
 {
 	(void)context;
+	shadow_forget_noted(engine.cpu);
 	machine.vendor->flush(engine.cpu);
 	if (!engine.others_are_here)
 		kick_others(engine.cpu, KICK_FLUSH);
+	shadow_notes_done();
 }
 
 static uint8_t *bytes_of(mfn_t frame)

@@ -26,12 +26,17 @@ static err_t serve_version(struct cpu *self, struct request *request)
 static err_t serve_virtualize(struct cpu *self, struct request *request)
 {
 	bool begins = machine.state == SCRIM_NATIVE;
+	uint64_t backend = request->argument[1] ? request->argument[1] : SCRIM_BACKEND_NESTED;
 
 	(void)self;
 	if (request->argument[0] > 1)
 		return SCRIM_EINVAL;
+	err_t err = request_check_backend(backend);
+	if (err)
+		return err;
 	if (memvirt_event(MEMVIRT_VIRTUALIZE))
 		return request_state_refused(request);
+	memvirt_use_backend((enum scrim_backend)backend);
 	memvirt_manage_all(request->argument[0] == 0, begins);
 	if (begins)
 		request_operation_begin(SCRIM_OP_VIRTUALIZE);
@@ -103,6 +108,7 @@ static const request_fn serve[] = {
 	[SCRIM_OP_SHARE_STEP] = request_share_step,
 	[SCRIM_OP_LEND] = request_lend,
 	[SCRIM_OP_UNLEND] = request_unlend,
+	[SCRIM_OP_BACKEND] = request_backend,
 };
 _Static_assert(ARRAY_SIZE(serve) == SCRIM_OP_COUNT, "every operation has an entry");
 

@@ -7,6 +7,7 @@
 #include "virt/guard.h"
 #include "virt/memvirt.h"
 #include "virt/moving.h"
+#include "virt/shadow.h"
 #include "virt/vendor.h"
 
 static uint64_t cpus_in_os(void)
@@ -85,7 +86,7 @@ static uint64_t fixed_bytes(void)
 {
 	const struct machine_memory *m = &machine.memory;
 
-	return m->own_end - m->own_start - m->reserve_bytes;
+	return m->own_end - m->own_start - m->reserve_bytes - m->v2m_bytes;
 }
 
 static uint64_t info_of_last(enum scrim_info item)
@@ -148,7 +149,7 @@ static uint64_t info_of_machine(enum scrim_info item)
 	case SCRIM_INFO_VENDOR:
 		return machine.vendor->id;
 	case SCRIM_INFO_BACKEND:
-		return machine.state == SCRIM_NATIVE ? SCRIM_BACKEND_NATIVE : machine.xlat.ops->id;
+		return machine.state == SCRIM_NATIVE ? SCRIM_BACKEND_NATIVE : machine.backend;
 	case SCRIM_INFO_CPUS:
 		return machine.cpu_count;
 	case SCRIM_INFO_CPUS_IN_OS:
@@ -174,6 +175,28 @@ static uint64_t info_of_machine(enum scrim_info item)
 	}
 }
 
+static uint64_t info_of_v2m(enum scrim_info item)
+{
+	const struct shadow_figures figures = shadow_figures();
+
+	switch (item) {
+	case SCRIM_INFO_V2M_TABLES:
+		return figures.used;
+	case SCRIM_INFO_V2M_BOUND:
+		return figures.bound;
+	case SCRIM_INFO_V2M_LOADS:
+		return figures.count.loads;
+	case SCRIM_INFO_V2M_EVICTIONS:
+		return figures.count.evictions;
+	case SCRIM_INFO_V2M_FLUSHES:
+		return figures.count.flushes;
+	case SCRIM_INFO_V2M_SYNCED:
+		return figures.count.synced;
+	default:
+		return machine.memory.v2m_bytes;
+	}
+}
+
 err_t request_info(struct cpu *self, struct request *request)
 {
 	enum scrim_info item = (enum scrim_info)request->argument[0];
@@ -183,6 +206,8 @@ err_t request_info(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
 		request->result[0] = info_of_memory(item);
+	else if (item >= SCRIM_INFO_V2M_BYTES)
+		request->result[0] = info_of_v2m(item);
 	else if (item >= SCRIM_INFO_LAST_OP && item <= SCRIM_INFO_LAST_TSC)
 		request->result[0] = info_of_last(item);
 	else

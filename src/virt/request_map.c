@@ -6,6 +6,7 @@
 #include "virt/guard.h"
 #include "virt/memvirt.h"
 #include "virt/moving.h"
+#include "virt/shadow.h"
 
 err_t request_state_refused(struct request *request)
 {
@@ -182,6 +183,26 @@ err_t request_share_step(struct cpu *self, struct request *request)
 }
 
 /* --- what may change --- */
+
+err_t request_check_backend(uint64_t backend)
+{
+	if (backend < SCRIM_BACKEND_NESTED || backend > SCRIM_BACKEND_VTLB)
+		return SCRIM_EINVAL;
+	return shadow_is_v2m((enum scrim_backend)backend) && !shadow_is_possible() ? SCRIM_ENOTABLE : SCRIM_OK;
+}
+
+err_t request_backend(struct cpu *self, struct request *request)
+{
+	err_t err = request_check_backend(request->argument[0]);
+
+	(void)self;
+	if (err)
+		return err;
+	if (machine.state != SCRIM_VIRTUALIZED)
+		return request_state_refused(request);
+	memvirt_use_backend((enum scrim_backend)request->argument[0]);
+	return SCRIM_OK;
+}
 
 err_t request_reverse(struct cpu *self, struct request *request)
 {

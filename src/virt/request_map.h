@@ -24,3 +24,7 @@ bool request_is_under_way(void);
 /* What every operation that changes something begins with, and what one in the wrong state answers. */
 void request_operation_begin(enum scrim_op op);
 err_t request_state_refused(struct request *request);
+err_t request_backend(struct cpu *self, struct request *request);
+
+/* SCRIM_EINVAL: none that memory can have; SCRIM_ENOTABLE: no memory for it. */
+err_t request_check_backend(uint64_t backend);

@@ -22,8 +22,10 @@ struct vendor_ops {
 	void (*reset_to_startup)(struct cpu *cpu, uint8_t vector);
 	/* Runs the guest; never returns. */
 	void NORETURN (*run)(struct cpu *cpu);
-	/* In an exit of this CPU: puts the map in its access path or takes it out, with the flush that this needs. */
-	void (*set_translating)(struct cpu *cpu, bool on);
+	/* In an exit of this CPU: what stands in its access path from now on, with the flush that this needs. Sets cpu->mode. */
+	void (*set_backend)(struct cpu *cpu, enum scrim_backend to);
+	/* The OS's registers are such that V2M tables can do: paging on, CR0.WP set. In an exit of this CPU. */
+	bool (*can_shadow)(const struct cpu *cpu);
 	/* In an exit of this CPU: it keeps no translation of any kind past its next entry. */
 	void (*flush)(struct cpu *cpu);
 	/* In an exit of this CPU: x2APIC's ICR and EOI writes exit (guard); the next CR3 load exits. */

@@ -14,7 +14,8 @@ enum ram_answer { RAM_NO, RAM_PARTLY, RAM_WHOLE };
 bool model_info_counts(unsigned info)
 {
 	/* The estimate of a pause is measured when it is asked for. */
-	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US;
+	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US ||
+	       (info >= SCRIM_INFO_V2M_TABLES && info <= SCRIM_INFO_V2M_SYNCED);
 }
 
 static uint32_t model_state(const struct fuzz *fuzz)
@@ -171,6 +172,8 @@ static uint32_t model_allowed_to_move(const struct fuzz *fuzz, uint32_t op, uint
 	switch (op) {
 	case SCRIM_OP_PAUSED:
 		return model_unless(model_state(fuzz) == SCRIM_REMAPPING, FUZZ_STATUS(SCRIM_ESTATE) | invalid);
+	case SCRIM_OP_BACKEND:
+		return model_virtualized_only(fuzz, argument0 >= SCRIM_BACKEND_NESTED && argument0 <= SCRIM_BACKEND_VTLB, invalid);
 	case SCRIM_OP_REVERSE:
 		return model_virtualized_only(fuzz, argument0 < SCRIM_REVERSE_COUNT, invalid);
 	case SCRIM_OP_MANAGE:
@@ -215,7 +218,8 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 		return model_index(argument1 < SCRIM_RANGE_COUNT &&
 				   argument0 < fuzz->now.range_count[argument1 % SCRIM_RANGE_COUNT]);
 	case SCRIM_OP_VIRTUALIZE:
-		return argument0 > 1 ? no_state | ANY_ARGUMENT : model_unless(state <= SCRIM_COMMENCING, no_state);
+		return argument0 > 1 || argument1 > SCRIM_BACKEND_VTLB ? no_state | ANY_ARGUMENT
+								       : model_unless(state <= SCRIM_COMMENCING, no_state);
 	case SCRIM_OP_VISIT:
 		return model_unless(state == SCRIM_COMMENCING || state == SCRIM_CEASING, FUZZ_STATUS(SCRIM_OK));
 	case SCRIM_OP_ABORT:

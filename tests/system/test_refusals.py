@@ -37,7 +37,6 @@ ALWAYS = (
     ("virtualize --range 64M-", 2, None),
     ("virtualize --range 0x1q-0x2q", 2, None),
     ("virtualize --backend none", 2, "no back-end"),
-    ("virtualize --backend shadow", 1, "not in this version"),
     ("lend", 2, "one size"),
     ("lend 1x", 2, "no size"),
     ("lend 1M 2M", 2, "one size"),

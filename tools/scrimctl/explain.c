@@ -58,7 +58,10 @@ static const struct {
 	{ SCRIM_OP_MOVE, SCRIM_EINVAL, "no physical address is as large as this; scrimctl status lists the RAM" },
 	{ SCRIM_OP_MOVE, SCRIM_ECPU, "not every CPU is behind the map yet; run scrimctl virtualize again, then this" },
 	{ SCRIM_OP_VIRTUALIZE, SCRIM_ENOTABLE,
-	  "no memory is left for the map; boot with map=boot, which builds it at boot, or with a larger reserve=" },
+	  "no memory is left for the map, or none was kept for this back-end; boot with map=boot, which builds the map at "
+	  "boot, or with a larger reserve=, and for shadow and vtlb with shadow=2M or more" },
+	{ SCRIM_OP_BACKEND, SCRIM_ENOTABLE,
+	  "no memory was kept for this back-end; boot with shadow=2M or more, or use --backend nested" },
 	{ SCRIM_OP_VIRTUALIZE, SCRIM_ECPU, "a CPU is on its way into the OS; run scrimctl virtualize again" },
 	{ SCRIM_OP_DEVIRTUALIZE, SCRIM_EINVAL,
 	  "the range is not all managed any more, or Scrim cannot keep so many portions apart; look at scrimctl "

@@ -71,6 +71,7 @@ static const char *const op_names[] = {
 	[SCRIM_OP_SCATTER_STEP] = "scatter-step",
 	[SCRIM_OP_LEND] = "lend",
 	[SCRIM_OP_SHARE_STEP] = "share-step",
+	[SCRIM_OP_BACKEND] = "backend",
 	[SCRIM_OP_UNLEND] = "unlend",
 };
 _Static_assert(COUNT(op_names) == SCRIM_OP_COUNT, "a name for each operation");

@@ -126,12 +126,28 @@ static json_t *memory(const struct status *status)
 		{ "fixed_bytes", SCRIM_INFO_FIXED_BYTES },
 		{ "image_bytes", SCRIM_INFO_IMAGE_BYTES },
 		{ "map_bytes", SCRIM_INFO_MAP_BYTES },
+		{ "v2m_bytes", SCRIM_INFO_V2M_BYTES },
 		COUNTER_END,
 	};
 	json_t *object = counters(status, keys);
 
 	json_put(&object, "reserve_formula", json_string(status_reserve_formula));
 	return object;
+}
+
+static json_t *v2m(const struct status *status)
+{
+	static const struct counter keys[] = {
+		{ "tables", SCRIM_INFO_V2M_TABLES },
+		{ "bound", SCRIM_INFO_V2M_BOUND },
+		{ "loads", SCRIM_INFO_V2M_LOADS },
+		{ "evictions", SCRIM_INFO_V2M_EVICTIONS },
+		{ "flushes", SCRIM_INFO_V2M_FLUSHES },
+		{ "synced", SCRIM_INFO_V2M_SYNCED },
+		COUNTER_END,
+	};
+
+	return counters(status, keys);
 }
 
 static json_t *machine_counters(const struct status *status)
@@ -194,6 +210,7 @@ json_t *status_json(const struct status *status)
 	json_put(&root, "memory", memory(status));
 	json_put(&root, "ranges", all_ranges(status));
 	json_put(&root, "counters", machine_counters(status));
+	json_put(&root, "v2m", v2m(status));
 	json_put(&root, "last_operation", last_operation(status));
 	return root;
 }

@@ -67,6 +67,15 @@ static void print_last(FILE *out, const struct status *status)
 	fputc('\n', out);
 }
 
+static void print_v2m(FILE *out, const struct status *status)
+{
+	const uint64_t *info = status->info;
+
+	fprintf(out, "v2m        %" PRIu64 " of %" PRIu64 " tables in use; loads %" PRIu64 ", evictions %" PRIu64 ", flushes %" PRIu64
+		", synced %" PRIu64 "\n", info[SCRIM_INFO_V2M_TABLES], info[SCRIM_INFO_V2M_BOUND], info[SCRIM_INFO_V2M_LOADS],
+		info[SCRIM_INFO_V2M_EVICTIONS], info[SCRIM_INFO_V2M_FLUSHES], info[SCRIM_INFO_V2M_SYNCED]);
+}
+
 static void print_range(FILE *out, const char *title, const struct range *range, const char *note)
 {
 	char size[TEXT_BYTES];
@@ -109,6 +118,7 @@ void status_table(FILE *out, const struct status *status)
 	print_head(out, status);
 	print_memory(out, status);
 	print_last(out, status);
+	print_v2m(out, status);
 	fputc('\n', out);
 	for (size_t i = 0; i < status->portion_count; i++)
 		print_range(out, i == 0 ? "RAM" : "", &status->portions[i].range, status->portions[i].state);

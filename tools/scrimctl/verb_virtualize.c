@@ -20,19 +20,24 @@ struct job {
 	bool checked;             /* the ranges are RAM */
 	bool managed;             /* they, or all RAM, are known to be managed */
 	bool changed;             /* something was not managed before */
+	uint64_t backend;         /* enum scrim_backend; 0: none was named */
+	bool switched;            /* CPUs have gone over to it */
 };
 
 static enum pace report_done(const struct session *session, const struct job *job)
 {
-	uint64_t cpus, pages;
+	uint64_t cpus, pages, backend;
 
-	if (!job->asked && !job->changed) {
+	if (!job->asked && !job->changed && !job->switched) {
 		fputs("memory is virtualized already; nothing was done\n", session->out);
 		return PACE_DONE;
 	}
 	if (!request_info(session, SCRIM_INFO_CPUS_TRANSLATING, &cpus))
 		return PACE_FAILED;
-	fprintf(session->out, "memory is virtualized: %" PRIu64 " CPU(s) translate through the map\n", cpus);
+	if (!request_info(session, SCRIM_INFO_BACKEND, &backend))
+		return PACE_FAILED;
+	fprintf(session->out, "memory is virtualized: %" PRIu64 " CPU(s) translate through the map, back-end %s\n", cpus,
+		name_of_backend(backend));
 	if (job->ranges.count == 0)
 		return PACE_DONE;
 	if (!request_info(session, SCRIM_INFO_PAGES_MANAGED, &pages))
@@ -47,6 +52,17 @@ static bool check_ranges(const struct session *session, struct job *job)
 {
 	job->checked = job->checked || job->ranges.count == 0 || portion_check_ram(session, "virtualize", &job->ranges);
 	return job->checked;
+}
+
+/* VIRTUALIZE, also where it is resumed. */
+static enum pace ask(const struct session *session, const struct job *job, uint64_t portions)
+{
+	struct reply reply = request(session, SCRIM_OP_VIRTUALIZE, portions, job->backend);
+
+	if (reply.status == SCRIM_OK || reply.status == SCRIM_ESTATE)
+		return PACE_AGAIN;
+	explain(session, "virtualize", SCRIM_OP_VIRTUALIZE, &reply);
+	return PACE_FAILED;
 }
 
 static enum pace start(const struct session *session, struct job *job)
@@ -66,7 +82,7 @@ static enum pace start(const struct session *session, struct job *job)
 		break;
 	}
 	job->asked = true;
-	return switching_request(session, SCRIM_OP_VIRTUALIZE, job->ranges.count != 0, "virtualize");
+	return ask(session, job, job->ranges.count != 0);
 }
 
 /* Back to where memory is not virtualized, whatever signals come. `what` and `why` say what led here. */
@@ -135,7 +151,7 @@ static enum pace manage_first(const struct session *session, struct job *job)
 
 	if (job->ranges.count == 0) {
 		job->managed = true;
-		return switching_request(session, SCRIM_OP_VIRTUALIZE, 0, "virtualize");
+		return ask(session, job, 0);
 	}
 	if (!check_ranges(session, job))
 		return PACE_FAILED;
@@ -197,6 +213,39 @@ static enum pace switch_cpus(const struct session *session)
 	return PACE_AGAIN;
 }
 
+/* VIRTUALIZED, with pages wherever they are: each CPU goes over in its visit. What is left of it the next run finishes. */
+static enum pace change_backend(const struct session *session, struct job *job)
+{
+	char why[VISIT_WHY];
+	uint64_t now;
+	struct reply reply;
+
+	if (!request_info(session, SCRIM_INFO_BACKEND, &now))
+		return PACE_FAILED;
+	reply = request(session, SCRIM_OP_BACKEND, job->backend, 0);
+	if (reply.status == SCRIM_ESTATE)
+		return PACE_AGAIN;
+	if (reply.status != SCRIM_OK) {
+		explain(session, "virtualize", SCRIM_OP_BACKEND, &reply);
+		return PACE_FAILED;
+	}
+	switch (visit_switch(session, true, why)) {
+	case VISIT_STUCK:
+		complain(session, "not every CPU uses the back-end %s yet, which does no harm: %s", name_of_backend(job->backend),
+			 why);
+		return PACE_FAILED;
+	case VISIT_INTERRUPTED:
+		complain(session, "interrupted: not every CPU uses the back-end %s yet, which does no harm; run it again at any time",
+			 name_of_backend(job->backend));
+		return PACE_FAILED;
+	case VISIT_DONE:
+		break;
+	}
+	job->switched = now != job->backend;
+	job->backend = 0;
+	return PACE_AGAIN;
+}
+
 static enum pace act(const struct session *session, enum scrim_state state, void *context)
 {
 	struct job *job = context;
@@ -209,6 +258,8 @@ static enum pace act(const struct session *session, enum scrim_state state, void
 		job->asked = true;
 		return job->managed ? switch_cpus(session) : manage_first(session, job);
 	case SCRIM_VIRTUALIZED:
+		if (job->backend != 0 && !job->asked)
+			return change_backend(session, job);
 		return job->managed || job->ranges.count == 0 ? report_done(session, job) : manage_more(session, job);
 	case SCRIM_REMAPPING:
 	case SCRIM_CEASING:
@@ -223,25 +274,24 @@ static enum pace act(const struct session *session, enum scrim_state state, void
 	return PACE_FAILED;
 }
 
-static enum exit_code check_backend(const struct session *session, const char *backend)
+static bool parse_backend(const struct session *session, const char *text, uint64_t *backend)
 {
-	if (strcmp(backend, "nested") == 0)
-		return EXIT_DONE;
-	if (strcmp(backend, "shadow") == 0 || strcmp(backend, "vtlb") == 0) {
-		complain(session, "the back-end %s is not in this version; use --backend nested, the default", backend);
-		return EXIT_REFUSED;
-	}
-	complain(session, "%s is no back-end; use --backend nested, the default", backend);
-	return EXIT_USAGE;
+	*backend = 0;
+	for (uint64_t i = SCRIM_BACKEND_NESTED; text != NULL && i <= SCRIM_BACKEND_VTLB; i++)
+		if (strcmp(text, name_of_backend(i)) == 0)
+			*backend = i;
+	if (text == NULL || *backend != 0)
+		return true;
+	complain(session, "%s is no back-end; use --backend nested, shadow or vtlb", text);
+	return false;
 }
 
 static enum exit_code virtualize(const struct session *session, const char *backend, struct job *job)
 {
-	enum exit_code code = check_backend(session, backend);
 	uint32_t version;
 
-	if (code != EXIT_DONE)
-		return code;
+	if (!parse_backend(session, backend, &job->backend))
+		return EXIT_USAGE;
 	if (!request_connect(session, &version))
 		return EXIT_REFUSED;
 	return switching_drive(session, act, job, job->ranges.count);
@@ -249,7 +299,7 @@ static enum exit_code virtualize(const struct session *session, const char *back
 
 static enum exit_code run_virtualize(const struct session *session, int argc, char **argv)
 {
-	const char *backend = "nested";
+	const char *backend = NULL;
 	struct job job = { 0 };
 	const struct option_spec specs[] = {
 		{ .name = "--backend", .value = &backend },
@@ -280,7 +330,10 @@ const struct verb verb_virtualize = {
 		"  --range A-B        only pages from A on and below B may move, the rest is locked to Identity and "
 		"costs\n"
 		"                     nothing; can be repeated; all RAM without it\n"
-		"  --backend nested   translate by the CPU's nested paging; the only back-end of this version\n"
+		"  --backend NAME     nested: the CPU's nested paging composes the OS's tables with the map, the default;\n"
+		"                     shadow: Scrim keeps composed tables for each address space; vtlb: a bounded table of\n"
+		"                     translations that Scrim loads on a miss. Where memory is virtualized already, CPUs go\n"
+		"                     over to it one after another, and pages stay where they are\n"
 		"\n"
 		"Example: scrimctl virtualize --range 1G-1280M && scrimctl move 0x40000000\n",
 	.run = run_virtualize,

@@ -85,7 +85,7 @@ static uint64_t info(const struct fake *fake, uint64_t what)
 	case SCRIM_INFO_VENDOR:
 		return SCRIM_VENDOR_AMD;
 	case SCRIM_INFO_BACKEND:
-		return fake->state == SCRIM_NATIVE ? SCRIM_BACKEND_NATIVE : SCRIM_BACKEND_NESTED;
+		return fake->state == SCRIM_NATIVE ? SCRIM_BACKEND_NATIVE : fake->backend;
 	case SCRIM_INFO_CPUS:
 		return fake->cpu_count;
 	case SCRIM_INFO_CPUS_IN_OS:
@@ -154,6 +154,9 @@ static void do_visit(struct fake *fake, uint64_t *left, uint64_t *index)
 	*left = 0;
 	if (cpu->mode == SCRIM_CPU_GUARDED && cpu->guard_over)
 		cpu->mode = SCRIM_CPU_NATIVE;
+	cpu->backend = fake->backend;
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		*left += fake->state == SCRIM_VIRTUALIZED && in_os(&fake->cpus[i]) && fake->cpus[i].backend != fake->backend;
 	if (fake->state != SCRIM_COMMENCING && fake->state != SCRIM_CEASING)
 		return;
 	assert_true(fake->memory.displaced == 0);
@@ -168,10 +171,23 @@ static void do_visit(struct fake *fake, uint64_t *left, uint64_t *index)
 	}
 }
 
-static uint32_t do_virtualize(struct fake *fake, uint64_t portions)
+static uint32_t do_backend(struct fake *fake, uint64_t backend)
 {
-	if (portions > 1)
+	if (backend < SCRIM_BACKEND_NESTED || backend > SCRIM_BACKEND_VTLB)
 		return SCRIM_EINVAL;
+	if (fake->no_shadow && backend != SCRIM_BACKEND_NESTED)
+		return SCRIM_ENOTABLE;
+	fake->backend = backend;
+	return SCRIM_OK;
+}
+
+static uint32_t do_virtualize(struct fake *fake, const uint64_t argument[2])
+{
+	uint64_t portions = argument[0];
+	uint32_t status = portions > 1 ? SCRIM_EINVAL : do_backend(fake, argument[1] ? argument[1] : SCRIM_BACKEND_NESTED);
+
+	if (status != SCRIM_OK)
+		return status;
 	if (fake->state == SCRIM_NATIVE)
 		fake_begin(fake, SCRIM_COMMENCING);
 	if (portions == 0)
@@ -246,6 +262,8 @@ static uint32_t do_virtualized(struct fake *fake, uint32_t op, const uint64_t ar
 		status = fake_move(&fake->memory, argument[0], &result[0]);
 		fake->last_op = status == SCRIM_OK ? SCRIM_OP_MOVE : fake->last_op;
 		return status;
+	case SCRIM_OP_BACKEND:
+		return do_backend(fake, argument[0]);
 	case SCRIM_OP_REVERSE:
 		if (argument[0] >= SCRIM_REVERSE_COUNT)
 			return SCRIM_EINVAL;
@@ -308,7 +326,7 @@ static uint32_t do_transition(struct fake *fake, uint32_t op, const uint64_t arg
 	}
 	switch (op) {
 	case SCRIM_OP_VIRTUALIZE:
-		return do_virtualize(fake, argument[0]);
+		return do_virtualize(fake, argument);
 	case SCRIM_OP_ABORT:
 		do_abort(fake);
 		return SCRIM_OK;

@@ -31,6 +31,7 @@ struct fake_cpu {
 	bool switched;
 	bool guard_over;
 	unsigned visits;
+	uint64_t backend;
 	uint64_t exits[SCRIM_EXIT_COUNT];
 };
 
@@ -54,6 +55,8 @@ struct fake {
 	uint32_t absent_reads; /* what the port reads then */
 	uint64_t abi;
 	enum scrim_state state; /* of the memory: never GUARDED */
+	uint64_t backend;       /* enum scrim_backend: as it was asked for */
+	bool no_shadow;         /* there is no memory for V2M tables */
 	struct fake_cpu cpus[FAKE_CPUS];
 	unsigned cpu_count;
 	struct fake_memory memory;

@@ -42,6 +42,13 @@ static void test_status_json_keys(void **state)
 		{ "ranges.own", JSON_ARRAY },
 		{ "ranges.frames", JSON_ARRAY },
 		{ "ranges.dma_free", JSON_ARRAY },
+		{ "memory.v2m_bytes", JSON_INTEGER },
+		{ "v2m.tables", JSON_INTEGER },
+		{ "v2m.bound", JSON_INTEGER },
+		{ "v2m.loads", JSON_INTEGER },
+		{ "v2m.evictions", JSON_INTEGER },
+		{ "v2m.flushes", JSON_INTEGER },
+		{ "v2m.synced", JSON_INTEGER },
 		{ "counters.switches", JSON_INTEGER },
 		{ "counters.kicks", JSON_INTEGER },
 		{ "counters.flushes", JSON_INTEGER },
@@ -97,6 +104,13 @@ static void test_status_json_values(void **state)
 	assert_count(root, "memory.vmm_bytes", 1000 + SCRIM_INFO_VMM_BYTES);
 	assert_count(root, "memory.map_bytes", 1000 + SCRIM_INFO_MAP_BYTES);
 	assert_count(root, "memory.fixed_bytes", 1000 + SCRIM_INFO_FIXED_BYTES);
+	assert_count(root, "memory.v2m_bytes", 1000 + SCRIM_INFO_V2M_BYTES);
+	assert_count(root, "v2m.tables", 1000 + SCRIM_INFO_V2M_TABLES);
+	assert_count(root, "v2m.bound", 1000 + SCRIM_INFO_V2M_BOUND);
+	assert_count(root, "v2m.loads", 1000 + SCRIM_INFO_V2M_LOADS);
+	assert_count(root, "v2m.evictions", 1000 + SCRIM_INFO_V2M_EVICTIONS);
+	assert_count(root, "v2m.flushes", 1000 + SCRIM_INFO_V2M_FLUSHES);
+	assert_count(root, "v2m.synced", 1000 + SCRIM_INFO_V2M_SYNCED);
 	assert_count(root, "memory.image_bytes", 1000 + SCRIM_INFO_IMAGE_BYTES);
 	assert_text(root, "ranges.own.0.start", "0x7e000000");
 	assert_text(root, "ranges.frames.0.start", "0x7f000000");

@@ -251,11 +251,23 @@ static void test_usage(void **state)
 static void test_backends(void **state)
 {
 	(void)state;
-	assert_refused("virtualize --backend shadow", "not in this version");
-	assert_refused("virtualize --backend=vtlb", "not in this version");
-	assert_int_equal(fake->requests, 0);
-	assert_done("virtualize --backend nested");
+	fake->no_shadow = true;
+	assert_refused("virtualize --backend shadow", "shadow=");
+	assert_int_equal(fake->state, SCRIM_NATIVE);
+	fake->no_shadow = false;
+	assert_done("virtualize --backend shadow");
 	assert_int_equal(fake->state, SCRIM_VIRTUALIZED);
+	assert_int_equal(fake->backend, SCRIM_BACKEND_SHADOW);
+	assert_done("virtualize --backend=vtlb");
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		assert_true(fake->cpus[i].mode != SCRIM_CPU_TRANSLATING || fake->cpus[i].backend == SCRIM_BACKEND_VTLB);
+	assert_done("virtualize"); /* none is named: none is changed */
+	assert_int_equal(fake->backend, SCRIM_BACKEND_VTLB);
+	fake->no_shadow = true;
+	assert_refused("virtualize --backend shadow", "shadow=");
+	assert_int_equal(fake->backend, SCRIM_BACKEND_VTLB);
+	assert_done("virtualize --backend nested");
+	assert_int_equal(fake->backend, SCRIM_BACKEND_NESTED);
 }
 
 static void test_connect(void **state)

@@ -30,7 +30,7 @@ static const uint32_t ever[SCRIM_OP_COUNT] = {
 	[SCRIM_OP_CPU_INFO] = OK | INVALID,
 	[SCRIM_OP_CPU_EXITS] = OK | INVALID,
 	[SCRIM_OP_RANGE] = OK | INVALID,
-	[SCRIM_OP_VIRTUALIZE] = OK | INVALID | STATE,
+	[SCRIM_OP_VIRTUALIZE] = OK | INVALID | STATE | NOTABLE,
 	[SCRIM_OP_VISIT] = OK,
 	[SCRIM_OP_ABORT] = OK | STATE,
 	[SCRIM_OP_DEVIRTUALIZE] = OK | STATE | ALIGN | INVALID | NOFRAME,
@@ -48,6 +48,7 @@ static const uint32_t ever[SCRIM_OP_COUNT] = {
 	[SCRIM_OP_SHARE_STEP] = OK | INVALID | STATE | LOST,
 	[SCRIM_OP_LEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | INVALID,
 	[SCRIM_OP_UNLEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | NOFRAME | INVALID,
+	[SCRIM_OP_BACKEND] = OK | STATE | INVALID | NOTABLE,
 };
 
 static uint32_t if_so(bool fault, uint32_t status)
@@ -181,11 +182,21 @@ static uint32_t course_faults(uint32_t op, uint64_t first, uint64_t second)
 	}
 }
 
+/* Without memory there is nested alone. */
+static uint32_t backend_faults(uint64_t backend)
+{
+	return if_so(!machine.cpu[0].v2m && (backend == SCRIM_BACKEND_SHADOW || backend == SCRIM_BACKEND_VTLB), NOTABLE);
+}
+
 static uint32_t faults_of(uint32_t op, uint64_t first, uint64_t second)
 {
 	switch (op) {
 	case SCRIM_OP_VIRTUALIZE:
-		return if_so(first > 1, INVALID) | if_so(!is_state(SCRIM_NATIVE, SCRIM_COMMENCING), STATE);
+		return if_so(first > 1 || second > SCRIM_BACKEND_VTLB, INVALID) | backend_faults(second) |
+		       if_so(!is_state(SCRIM_NATIVE, SCRIM_COMMENCING), STATE);
+	case SCRIM_OP_BACKEND:
+		return if_so(first < SCRIM_BACKEND_NESTED || first > SCRIM_BACKEND_VTLB, INVALID) | backend_faults(first) |
+		       if_so(machine.state != SCRIM_VIRTUALIZED, STATE);
 	case SCRIM_OP_ABORT:
 		return if_so(is_state(SCRIM_NATIVE, SCRIM_VIRTUALIZED), STATE);
 	case SCRIM_OP_DEVIRTUALIZE:
@@ -261,7 +272,7 @@ static uint64_t hash_map(void)
 	uint64_t sum = mixed(mixed(machine.state, mem->displaced), mem->read_only);
 
 	sum = mixed(mixed(mixed(sum, mem->free_frames), mem->lent_frames), mem->saved);
-	sum = mixed(mixed(sum, mem->remap.active), mem->reverse->id);
+	sum = mixed(mixed(mixed(sum, mem->remap.active), mem->reverse->id), machine.backend);
 	for (uint64_t chunk = 0; chunk < mem->chunk_count; chunk++)
 		if (mem->root[chunk].leaf)
 			sum = mixed(sum, chunk ^ hash_bytes(mem->root[chunk].leaf, PAGE_SIZE));
@@ -319,6 +330,17 @@ static void check_translate(const struct judge_case *one)
 		complain(one, "displaced or not");
 }
 
+/* Who has been visited uses what was asked for; where nobody is left, all do. */
+static void check_backend(const struct judge_case *one)
+{
+	for (uint32_t i = 0; i < SIM_CPUS; i++) {
+		const struct cpu *cpu = &machine.cpu[i];
+		if ((cpu == one->cpu || (cpu->arrived && !one->after.result[0])) && machine.state != SCRIM_NATIVE &&
+		    cpu->backend != machine.backend)
+			complain(one, "a CPU uses another back-end");
+	}
+}
+
 static void check_results(const struct judge_case *one)
 {
 	const struct request *after = &one->after;
@@ -327,6 +349,7 @@ static void check_results(const struct judge_case *one)
 	case SCRIM_OP_VISIT:
 		if (after->result[1] != one->cpu->index)
 			complain(one, "index of the CPU");
+		check_backend(one);
 		break;
 	case SCRIM_OP_TRANSLATE:
 		check_translate(one);

@@ -257,7 +257,7 @@ static void advance(uint64_t cpu)
 
 	switch (machine.state) {
 	case SCRIM_NATIVE:
-		ask(cpu, SCRIM_OP_VIRTUALIZE, how > 0xe0, 0);
+		ask(cpu, SCRIM_OP_VIRTUALIZE, how > 0xe0, how & 3);
 		return;
 	case SCRIM_VIRTUALIZED:
 		break;

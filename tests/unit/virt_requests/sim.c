@@ -24,6 +24,7 @@
 #include "virt/memvirt.h"
 #include "virt/own.h"
 #include "virt/port.h"
+#include "virt/shadow.h"
 
 #define OWN_START MIB(12)
 #define OWN_END MIB(14)
@@ -231,6 +232,10 @@ static void make_memory(const struct sim_config *config)
 	guard_trap_apic();
 }
 
+/* No CPU here walks V2M tables: which back-end it is asked to use is what is tested. */
+static _Alignas(PAGE_SIZE) uint8_t v2m_memory[SIM_CPUS][KIB(64)];
+static _Alignas(8) uint8_t notes[KIB(16)];
+
 void sim_start(const struct sim_config *config)
 {
 	memset(&machine, 0, sizeof(machine));
@@ -240,6 +245,7 @@ void sim_start(const struct sim_config *config)
 	sim.fixed = SIM_TABLES_MAX;
 	sim.left = UINT32_MAX;
 	ASAN_POISON_MEMORY_REGION(table_at(0), SIM_TABLES_MAX * PAGE_SIZE);
+	shadow_init(notes, SIM_END);
 	machine.cpu_count = SIM_CPUS;
 	machine.cpu = cpus;
 	for (uint32_t i = 0; i < SIM_CPUS; i++) {
@@ -250,5 +256,9 @@ void sim_start(const struct sim_config *config)
 	lay_out(config);
 	sim_cpus_reset();
 	make_memory(config);
+	for (uint32_t i = 0; i < SIM_CPUS; i++) {
+		memset(v2m_memory[i], 0, sizeof(v2m_memory[i]));
+		shadow_give_memory(&machine.cpu[i], v2m_memory[i], sizeof(v2m_memory[i]));
+	}
 	sim_cpus_arrive(config->last_stays_out ? SIM_CPUS - 1 : SIM_CPUS);
 }

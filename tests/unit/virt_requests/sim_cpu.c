@@ -313,11 +313,17 @@ static void flush(struct cpu *cpu)
 	machine.count.flushes++;
 }
 
-static void set_translating(struct cpu *cpu, bool on)
+static void set_backend(struct cpu *cpu, enum scrim_backend to)
 {
-	if (on && !machine.xlat.root)
+	if (to != SCRIM_BACKEND_NATIVE && !machine.xlat.root)
 		sim_fail("CPU %u is to translate without a map", cpu->index);
+	cpu->mode = to;
 	flush(cpu);
+}
+
+static bool can_shadow(const struct cpu *cpu)
+{
+	return cpu->arrived;
 }
 
 static void intercept(struct cpu *cpu, bool on)
@@ -337,7 +343,8 @@ static uint32_t guest_idt_limit(const struct cpu *cpu)
 
 static const struct vendor_ops vendor = {
 	.id = SCRIM_VENDOR_AMD,
-	.set_translating = set_translating,
+	.set_backend = set_backend,
+	.can_shadow = can_shadow,
 	.flush = flush,
 	.intercept_apic_msrs = intercept,
 	.intercept_cr3_load = intercept,

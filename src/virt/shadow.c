@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the notes of pages that become absent. The engine makes pages absent under the machine lock and flushes before it lets the lock
+ * go; each CPU, when it serves that flush, forgets in its own V2M what was noted (its tables are its own: nobody else could). A CPU
+ * loads an entry by what the map says while it has not served the flush yet, so it either sees the page absent or forgets it then.
+ */
+#include "virt/shadow.h"
+
+#include "mem/p2m.h"
+#include "virt/moving.h"
+
+#define NOTES_MAX (2u * SCRIM_BATCH_MAX) /* a batch, each move with a rider */
+
+struct note {
+	gfn_t page;
+	mfn_t frame;
+};
+
+static struct {
+	bool active, overflow;
+	uint32_t count;
+	struct note *note; /* NOTES_MAX */
+	uint64_t mapped_end;
+} shadow;
+
+static mfn_t frame_of(void *context, gfn_t page, enum mem_access *access)
+{
+	(void)context;
+	return mem_translate(&machine.mem, page, access);
+}
+
+/* Tables of the OS's may lie anywhere; where Scrim maps nothing there is no memory. */
+static uint8_t *page_of(void *context, gfn_t page, enum mem_access *access)
+{
+	uint64_t address = mfn_address(frame_of(context, page, access));
+
+	return address < shadow.mapped_end ? (uint8_t *)(uintptr_t)address : NULL;
+}
+
+static bool is_whole(void *context, gfn_t page)
+{
+	uint64_t chunk = p2m_chunk(page);
+
+	(void)context;
+	return chunk >= machine.mem.chunk_count || !__atomic_load_n(&machine.mem.root[chunk].leaf, __ATOMIC_ACQUIRE);
+}
+
+static struct v2m_port port;
+
+uint64_t shadow_cpu_bytes(uint64_t option_bytes)
+{
+	return v2m_tables(option_bytes) < SHADOW_TABLES_MIN ? 0 : option_bytes;
+}
+
+uint64_t shadow_shared_bytes(void)
+{
+	return align_up(NOTES_MAX * sizeof(struct note), PAGE_SIZE);
+}
+
+void shadow_init(void *shared, uint64_t mapped_end)
+{
+	port = (struct v2m_port){ .guest = { .page = page_of }, .frame = frame_of, .is_whole = is_whole };
+	shadow.note = shared;
+	shadow.mapped_end = mapped_end;
+}
+
+void shadow_give_memory(struct cpu *cpu, void *memory, uint64_t bytes)
+{
+	cpu->v2m = v2m_make(memory, bytes, (uint64_t)(uintptr_t)memory, &port, machine.xlat.address_bits);
+}
+
+bool shadow_is_possible(void)
+{
+	return machine.cpu[0].v2m;
+}
+
+void shadow_begin(void)
+{
+	shadow.active = true;
+}
+
+void shadow_end(void)
+{
+	shadow.active = false;
+}
+
+void shadow_note(gfn_t page, mfn_t frame)
+{
+	if (!shadow.active)
+		return;
+	if (shadow.count == NOTES_MAX)
+		shadow.overflow = true;
+	else
+		shadow.note[shadow.count++] = (struct note){ page, frame };
+}
+
+void shadow_notes_done(void)
+{
+	shadow.count = 0;
+	shadow.overflow = false;
+}
+
+void shadow_forget_all(struct cpu *self)
+{
+	if (self->v2m && self->v2m->running)
+		v2m_forget_all(self->v2m);
+}
+
+void shadow_forget_noted(struct cpu *self)
+{
+	if (!self->v2m || !self->v2m->running)
+		return;
+	if (shadow.overflow)
+		v2m_forget_all(self->v2m);
+	for (uint32_t i = 0; i < shadow.count; i++)
+		v2m_forget(self->v2m, shadow.note[i].page, shadow.note[i].frame);
+}
+
+enum v2m_outcome shadow_miss(struct cpu *self, const struct guest_access *access, struct v2m_answer *answer)
+{
+	enum v2m_outcome outcome = v2m_miss(self->v2m, access, answer);
+
+	if (outcome == V2M_WAIT)
+		moving_fault(self, answer->wait, answer->wait_write); /* beyond the map's end: the walk finds it out */
+	return outcome;
+}
+
+struct shadow_figures shadow_figures(void)
+{
+	struct shadow_figures sum = { 0 };
+
+	for (uint32_t i = 0; i < machine.cpu_count; i++) {
+		const struct v2m *v2m = machine.cpu[i].v2m;
+		if (!v2m)
+			continue;
+		sum.used += v2m->used;
+		sum.bound += v2m->page_count;
+		sum.count.loads += v2m->count.loads;
+		sum.count.evictions += v2m->count.evictions;
+		sum.count.flushes += v2m->count.flushes;
+		sum.count.synced += v2m->count.synced;
+	}
+	return sum;
+}

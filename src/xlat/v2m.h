@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Provides one CPU's tables from the OS's virtual addresses to machine addresses (V2M), for the hardware to walk in place of the OS's:
+ * entries composed of the OS's tables (V2P) and P2M, loaded when the CPU misses them, forgotten no later than the architecture makes
+ * a TLB forget them. Nothing here is shared between CPUs: an OS speaks to a TLB by the CPU's own instructions alone.
+ *
+ * Two back-ends use it. shadow keeps the tables of address spaces that the CPU has left, and inspects the OS's tables when it comes
+ * back to one. vtlb keeps none: what is not global goes with each load of CR3.
+ */
+#pragma once
+
+#include "xlat/guest_mmu.h"
+
+#define V2M_CONTEXTS 64u
+#define V2M_KERNEL_SLOTS 256u
+#define V2M_ENTRIES 512u
+
+/* The world. `guest.page` and `frame` read the map without a lock: what they say holds until the caller's CPU answers a flush. */
+struct v2m_port {
+	struct guest_port guest;
+	mfn_t (*frame)(void *context, gfn_t page, enum mem_access *access);
+	/* The 2 MiB of P around `page` are at home, and may be written. */
+	bool (*is_whole)(void *context, gfn_t page);
+	void *context;
+};
+
+struct v2m_counters {
+	uint64_t loads;     /* entries composed */
+	uint64_t evictions; /* tables given up for room */
+	uint64_t flushes;   /* on the OS's word: loads of CR3, INVLPG, and whatever forgets all */
+	uint64_t synced;    /* entries inspected on return to an address space */
+};
+
+struct v2m_page;
+
+/* An address space: its root is kept while others run. */
+struct v2m_context {
+	uint64_t cr3, stamp;
+	uint32_t root;
+};
+
+struct v2m {
+	const struct v2m_port *port;
+	uint64_t (*table)[V2M_ENTRIES];
+	struct v2m_page *page;           /* what each table is */
+	uint32_t (*chain)[V2M_ENTRIES];  /* of leaf entries in frames with the same hash: the next, + 1 */
+	uint32_t *head;
+	uint32_t head_bits;
+	uint32_t page_count, used, free;
+	uint64_t machine;                /* machine address of table[0] */
+	uint32_t address_bits;
+	bool keeps;                      /* shadow; else vtlb */
+	bool running;                    /* between start and stop */
+	struct guest_paging paging;      /* the OS's own registers */
+	uint32_t levels;                 /* of these tables: 3 (PAE's format), 4 or 5 */
+	uint64_t reserved;               /* bits that no entry of the OS's may have */
+	struct v2m_context context[V2M_CONTEXTS];
+	uint32_t context_count, current;
+	uint32_t kernel[V2M_KERNEL_SLOTS]; /* upper half: one subtree per root entry for all contexts, + 1 */
+	uint32_t local;                  /* kernel tables with entries that are not global, linked */
+	uint32_t hand;                   /* where eviction goes on */
+	uint64_t clock;
+	bool flush;                      /* the CPU's TLB and paging-structure caches may hold what is here no more */
+	struct v2m_counters count;
+};
+
+/* How many tables fit into so many bytes. */
+uint32_t v2m_tables(uint64_t bytes);
+
+/* Makes an empty one in `memory`, page-aligned and zeroed, whose machine address is `machine`. */
+struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port, uint32_t address_bits);
+
+/* Begins with nothing loaded, from the OS's registers (paging on, CR0.WP set). v2m_root() is then what CR3 has to be. */
+void v2m_start(struct v2m *v2m, const struct guest_paging *paging, bool keeps);
+/* Every table is given up. */
+void v2m_stop(struct v2m *v2m);
+uint64_t v2m_root(const struct v2m *v2m);
+
+enum v2m_outcome {
+	V2M_AGAIN,  /* loaded: the access is to be made again */
+	V2M_FAULT,  /* the OS's: *error */
+	V2M_WAIT,   /* `wait` is absent, or (wait_write) has to be made writable first */
+};
+
+struct v2m_answer {
+	uint32_t error;
+	gfn_t wait;
+	bool wait_write;
+	bool replaced; /* V2M_AGAIN: an entry for this address was there: the TLB may have it */
+};
+
+/* The CPU has met no entry that allows this access. */
+enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, struct v2m_answer *answer);
+
+/* MOV CR3: from now on `cr3`. Everything that the architecture flushes is looked at, or gone. */
+void v2m_load_cr3(struct v2m *v2m, uint64_t cr3);
+
+/* Where the CPU finds `linear` now, if these tables have it. */
+bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine);
+
+/* INVLPG. True: there was an entry. */
+bool v2m_invalidate(struct v2m *v2m, uint64_t linear);
+
+/* `page` leaves `frame`: nothing here leads to it afterwards. The caller flushes the CPU's TLB. */
+void v2m_forget(struct v2m *v2m, gfn_t page, mfn_t frame);
+
+/* Everything loaded is forgotten, tables and all; the address space stays. */
+void v2m_forget_all(struct v2m *v2m);

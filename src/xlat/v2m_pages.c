@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the tables of one CPU's V2M: a fixed number, free or in one tree.
+ *
+ *     context --> root --[lower half]--> tables of this address space
+ *                      --[upper half]--> kernel[slot] --> tables of all address spaces
+ *
+ * Each leaf entry is in one chain by the frame that it leads to, so that a page that is about to move is found at once. A table that
+ * is free is all zeroes. The CPU whose tables these are is in the VMM while they change: nobody walks them, and what its TLB keeps is
+ * told by v2m->flush.
+ */
+#include "xlat/v2m_pages.h"
+
+#include "base/str.h"
+
+#define HEADS_PER_TABLE 64u
+#define LARGE_KEY (1ull << 52)
+#define EVICT_PART 16u /* of all tables, at a time */
+
+#define NONE V2M_NONE
+
+static uint64_t key_of(uint64_t entry, uint32_t level)
+{
+	uint64_t frame = (entry & PTE_ADDRESS) >> PAGE_SHIFT;
+
+	return level == 1 ? frame : frame >> 9 | LARGE_KEY;
+}
+
+static uint32_t *head_of(const struct v2m *v2m, uint64_t key)
+{
+	return &v2m->head[(key * 0x9e3779b97f4a7c15ull) >> (64 - v2m->head_bits)];
+}
+
+static uint32_t *chain_at(const struct v2m *v2m, uint32_t place)
+{
+	return &v2m->chain[place / V2M_ENTRIES][place % V2M_ENTRIES];
+}
+
+static void chain_add(struct v2m *v2m, uint32_t page, uint32_t index)
+{
+	uint32_t *head = head_of(v2m, key_of(v2m->table[page][index], v2m->page[page].level));
+
+	v2m->chain[page][index] = *head;
+	*head = page * V2M_ENTRIES + index + 1;
+}
+
+static void chain_remove(struct v2m *v2m, uint32_t page, uint32_t index)
+{
+	uint32_t *at = head_of(v2m, key_of(v2m->table[page][index], v2m->page[page].level));
+	uint32_t place = page * V2M_ENTRIES + index + 1;
+
+	while (*at != place)
+		at = chain_at(v2m, *at - 1);
+	*at = v2m->chain[page][index];
+}
+
+static void forget_key(struct v2m *v2m, uint64_t key)
+{
+	uint32_t next, at = *head_of(v2m, key);
+
+	for (; at; at = next) {
+		uint32_t page = (at - 1) / V2M_ENTRIES, index = (at - 1) % V2M_ENTRIES;
+		next = *chain_at(v2m, at - 1);
+		if (key_of(v2m->table[page][index], v2m->page[page].level) == key)
+			v2m_clear(v2m, page, index);
+	}
+}
+
+void v2m_forget(struct v2m *v2m, gfn_t page, mfn_t frame)
+{
+	forget_key(v2m, frame.n);
+	/* Large entries are of chunks at home alone. */
+	forget_key(v2m, page.n >> 9 | LARGE_KEY);
+}
+
+/* --- tables --- */
+
+uint32_t v2m_take(struct v2m *v2m, uint32_t level)
+{
+	uint32_t at = v2m->free;
+
+	if (at == NONE)
+		return NONE;
+	v2m->free = v2m->page[at].link;
+	v2m->page[at] = (struct v2m_page){ .parent = NONE, .link = NONE, .level = (uint8_t)level };
+	v2m->used++;
+	return at;
+}
+
+static void unlist(struct v2m *v2m, uint32_t page)
+{
+	uint32_t *at = &v2m->local;
+
+	while (*at != page)
+		at = &v2m->page[*at].link;
+	*at = v2m->page[page].link;
+	v2m->page[page].listed = false;
+}
+
+static void give(struct v2m *v2m, uint32_t page)
+{
+	if (v2m->page[page].listed)
+		unlist(v2m, page);
+	v2m->page[page].link = v2m->free;
+	v2m->page[page].level = 0;
+	v2m->free = page;
+	v2m->used--;
+	v2m->flush = true; /* the paging-structure caches may lead into it */
+}
+
+static void mark(struct v2m_page *page, uint32_t index)
+{
+	page->loaded[index / 64] |= 1ull << index % 64;
+}
+
+static uint32_t first_loaded(const struct v2m_page *page)
+{
+	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++)
+		if (page->loaded[i])
+			return i * 64 + (uint32_t)__builtin_ctzll(page->loaded[i]);
+	return NONE;
+}
+
+static void count_local(struct v2m *v2m, uint32_t page, uint64_t entry, bool comes)
+{
+	struct v2m_page *p = &v2m->page[page];
+
+	if (!p->kernel || entry & PTE_G)
+		return;
+	p->local = (uint16_t)(p->local + (comes ? 1 : -1));
+	if (!comes || p->listed)
+		return;
+	p->listed = true;
+	p->link = v2m->local;
+	v2m->local = page;
+}
+
+/* Takes an entry out; its child, or NONE. */
+static uint32_t take_out(struct v2m *v2m, uint32_t page, uint32_t index)
+{
+	struct v2m_page *p = &v2m->page[page];
+	uint64_t entry = v2m->table[page][index];
+	bool leaf = v2m_is_leaf(entry, p->level);
+
+	if (leaf) {
+		chain_remove(v2m, page, index);
+		count_local(v2m, page, entry, false);
+	}
+	p->loaded[index / 64] &= ~(1ull << index % 64);
+	v2m->table[page][index] = 0;
+	v2m->flush = true;
+	return leaf ? NONE : v2m_child(v2m, entry);
+}
+
+void v2m_free_subtree(struct v2m *v2m, uint32_t top)
+{
+	uint32_t at = top;
+
+	for (;;) {
+		uint32_t index = first_loaded(&v2m->page[at]);
+		if (index != NONE) {
+			uint32_t child = take_out(v2m, at, index);
+			at = child == NONE ? at : child;
+			continue;
+		}
+		uint32_t up = v2m->page[at].parent;
+		give(v2m, at);
+		if (at == top)
+			return;
+		at = up;
+	}
+}
+
+void v2m_clear(struct v2m *v2m, uint32_t page, uint32_t index)
+{
+	uint32_t child = take_out(v2m, page, index);
+
+	if (child != NONE)
+		v2m_free_subtree(v2m, child);
+}
+
+void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry)
+{
+	uint64_t old = v2m->table[page][index];
+
+	v2m->count.loads++;
+	if (old && !((old ^ entry) & (PTE_ADDRESS | PTE_G)) && v2m_is_leaf(old, v2m->page[page].level)) {
+		v2m->table[page][index] = entry; /* other rights, the same frame: it stays in its chain */
+		v2m->flush = true;
+		return;
+	}
+	if (old)
+		v2m_clear(v2m, page, index);
+	v2m->table[page][index] = entry;
+	mark(&v2m->page[page], index);
+	chain_add(v2m, page, index);
+	count_local(v2m, page, entry, true);
+}
+
+void v2m_put_child(struct v2m *v2m, uint32_t page, uint32_t index, uint32_t child, uint64_t flags)
+{
+	v2m->table[page][index] = v2m_machine_of(v2m, child) | flags;
+	if (v2m_is_kernel_slot(v2m, page, index)) {
+		v2m->page[child].kernel = true;
+	} else {
+		mark(&v2m->page[page], index);
+		v2m->page[child].parent = page;
+		v2m->page[child].kernel = v2m->page[page].kernel;
+	}
+	v2m->page[child].slot = (uint16_t)index;
+}
+
+void v2m_drop_kernel(struct v2m *v2m, uint32_t slot)
+{
+	if (!v2m->kernel[slot])
+		return;
+	for (uint32_t i = 0; i < v2m->context_count; i++)
+		v2m->table[v2m->context[i].root][V2M_ENTRIES / 2 + slot] = 0;
+	v2m_free_subtree(v2m, v2m->kernel[slot] - 1);
+	v2m->kernel[slot] = 0;
+}
+
+void v2m_drop_context(struct v2m *v2m, uint32_t which)
+{
+	uint32_t root = v2m->context[which].root;
+
+	/* The upper half is not the context's own; a free table is all zeroes. */
+	if (v2m->levels > 3)
+		memset(&v2m->table[root][V2M_ENTRIES / 2], 0, sizeof(v2m->table[root]) / 2);
+	v2m_free_subtree(v2m, root);
+	v2m->context[which] = v2m->context[--v2m->context_count];
+	if (v2m->current == v2m->context_count)
+		v2m->current = which;
+}
+
+/* --- room --- */
+
+static bool drop_oldest(struct v2m *v2m)
+{
+	uint32_t oldest = v2m->current;
+
+	for (uint32_t i = 0; i < v2m->context_count; i++)
+		if (i != v2m->current && (oldest == v2m->current || v2m->context[i].stamp < v2m->context[oldest].stamp))
+			oldest = i;
+	if (oldest == v2m->current)
+		return false;
+	v2m_drop_context(v2m, oldest);
+	return true;
+}
+
+/* Tables of the lowest level, wherever they are, one after another. */
+static bool drop_some(struct v2m *v2m)
+{
+	uint32_t wanted = v2m->page_count / EVICT_PART + 1, dropped = 0;
+
+	for (uint32_t seen = 0; seen < v2m->page_count && dropped < wanted; seen++) {
+		const struct v2m_page *page = &v2m->page[v2m->hand];
+		v2m->hand = (v2m->hand + 1) % v2m->page_count;
+		if (page->level != 1)
+			continue;
+		v2m_clear(v2m, page->parent, page->slot);
+		dropped++;
+	}
+	return dropped > 0;
+}
+
+void v2m_forget_all(struct v2m *v2m)
+{
+	uint32_t root = v2m_root_page(v2m), index;
+
+	while (v2m->context_count > 1)
+		drop_oldest(v2m);
+	for (uint32_t slot = 0; slot < V2M_KERNEL_SLOTS; slot++)
+		v2m_drop_kernel(v2m, slot);
+	while ((index = first_loaded(&v2m->page[root])) != NONE)
+		v2m_clear(v2m, root, index);
+	v2m->flush = true;
+}
+
+void v2m_make_room(struct v2m *v2m)
+{
+	uint32_t before = v2m->used;
+
+	if (!drop_oldest(v2m) && !drop_some(v2m))
+		v2m_forget_all(v2m);
+	v2m->count.evictions += before - v2m->used;
+}
+
+/* --- start and stop --- */
+
+#define TABLE_BYTES (PAGE_SIZE + V2M_ENTRIES * sizeof(uint32_t) + sizeof(struct v2m_page) + 2 * HEADS_PER_TABLE * sizeof(uint32_t))
+
+uint32_t v2m_tables(uint64_t bytes)
+{
+	return bytes < sizeof(struct v2m) + PAGE_SIZE ? 0 : (uint32_t)((bytes - sizeof(struct v2m) - PAGE_SIZE) / TABLE_BYTES);
+}
+
+struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port, uint32_t address_bits)
+{
+	uint32_t count = v2m_tables(bytes), bits = 4;
+	uint8_t *at = memory;
+
+	while (1ull << bits < (uint64_t)count * HEADS_PER_TABLE)
+		bits++;
+	struct v2m *v2m = (struct v2m *)(void *)(at + (uint64_t)count * TABLE_BYTES);
+	v2m->table = (uint64_t (*)[V2M_ENTRIES])(void *)at;
+	at += (uint64_t)count * PAGE_SIZE;
+	v2m->chain = (uint32_t (*)[V2M_ENTRIES])(void *)at;
+	at += (uint64_t)count * V2M_ENTRIES * sizeof(uint32_t);
+	v2m->page = (struct v2m_page *)(void *)at;
+	at += (uint64_t)count * sizeof(struct v2m_page);
+	v2m->head = (uint32_t *)(void *)at;
+	v2m->head_bits = bits;
+	v2m->page_count = count;
+	v2m->machine = machine;
+	v2m->port = port;
+	v2m->address_bits = address_bits;
+	v2m->free = v2m->local = NONE;
+	for (uint32_t i = count; i-- > 0;) {
+		v2m->page[i].link = v2m->free;
+		v2m->free = i;
+	}
+	return v2m;
+}
+
+void v2m_stop(struct v2m *v2m)
+{
+	if (!v2m->running)
+		return;
+	v2m_forget_all(v2m);
+	v2m_drop_context(v2m, 0);
+	v2m->running = false;
+}

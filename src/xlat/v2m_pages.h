@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides what the files of v2m.h share: tables, what they mirror, and who leads to a frame. */
+#pragma once
+
+#include "xlat/v2m.h"
+
+#define V2M_NONE UINT32_MAX
+
+#define V2M_SOFT_W (1ull << 9) /* ignored by the CPU: the OS's entry has W, this one perhaps not yet */
+
+struct v2m_page {
+	uint64_t loaded[V2M_ENTRIES / 64];
+	uint64_t guest;   /* the OS's entry that leads here, as it was when it was followed */
+	gfn_t gfn;        /* the OS's table; of a split large page: P of its first entry */
+	uint32_t parent;  /* V2M_NONE: a root, or a kernel subtree */
+	uint32_t link;    /* free tables; kernel tables with local entries; those yet to be inspected */
+	uint16_t slot;    /* in the parent; of a kernel subtree: in every root */
+	uint16_t local;   /* kernel tables: leaf entries that are not global */
+	uint8_t level;    /* 1: maps 4 KiB pages */
+	uint8_t part;     /* two-level tables of the OS's are cut in pieces: which */
+	bool split;       /* pieces of one large page of the OS's, which has no table here */
+	bool kernel;      /* below the upper half of a root: shared by all contexts */
+	bool listed;      /* in v2m->local */
+};
+
+static inline uint32_t v2m_index(uint64_t linear, uint32_t level)
+{
+	return (uint32_t)(linear >> (12 + 9 * (level - 1))) & (V2M_ENTRIES - 1);
+}
+
+static inline bool v2m_is_leaf(uint64_t entry, uint32_t level)
+{
+	return level == 1 || (level == 2 && entry & PTE_LARGE);
+}
+
+static inline uint32_t v2m_child(const struct v2m *v2m, uint64_t entry)
+{
+	return (uint32_t)(((entry & PTE_ADDRESS) - v2m->machine) >> PAGE_SHIFT);
+}
+
+static inline uint64_t v2m_machine_of(const struct v2m *v2m, uint32_t page)
+{
+	return v2m->machine + ((uint64_t)page << PAGE_SHIFT);
+}
+
+static inline uint32_t v2m_root_page(const struct v2m *v2m)
+{
+	return v2m->context[v2m->current].root;
+}
+
+/* True for entries of a root that belong to all contexts. */
+static inline bool v2m_is_kernel_slot(const struct v2m *v2m, uint32_t page, uint32_t index)
+{
+	return v2m->page[page].level == v2m->levels && v2m->levels > 3 && index >= V2M_ENTRIES / 2;
+}
+
+/* An empty table, or V2M_NONE. */
+uint32_t v2m_take(struct v2m *v2m, uint32_t level);
+
+/* Table and all below it. What leads to it is the caller's. */
+void v2m_free_subtree(struct v2m *v2m, uint32_t top);
+
+/* The entry is no more, nor what is below it. */
+void v2m_clear(struct v2m *v2m, uint32_t page, uint32_t index);
+
+/* A leaf, in place of what was there. */
+void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry);
+
+/* A table is linked; the entry was empty. */
+void v2m_put_child(struct v2m *v2m, uint32_t page, uint32_t index, uint32_t child, uint64_t flags);
+
+void v2m_drop_kernel(struct v2m *v2m, uint32_t slot);
+void v2m_drop_context(struct v2m *v2m, uint32_t which);
+
+/* Something is given up, so that there is room again. */
+void v2m_make_room(struct v2m *v2m);
+
+/*
+ * The entry of these tables at `level` that the OS's leaf `guest` stands for; `page` is the first of P behind it. 0: absent in the map.
+ * is_large_guest: the OS's leaf is larger than 4 KiB.
+ */
+uint64_t v2m_compose(const struct v2m *v2m, uint64_t guest, bool is_large_guest, uint32_t level, gfn_t page);
+
+/* First of P behind entry `index` of `page`, a mirror of the OS's leaf `guest`. */
+gfn_t v2m_target(const struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest);
+
+/* v2m_sync.c: the OS's entry `index` of the table that `page` mirrors, at `base`. */
+uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *base, uint32_t index);
+/* The table's memory, NULL where it is absent. */
+const uint8_t *v2m_guest_table(const struct v2m *v2m, uint32_t page);

@@ -1,0 +1,833 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * V2M tables on a simulated CPU: it walks them as the hardware does and has a TLB of its own, which forgets only what it is told to. An OS
+ * beside it maps, unmaps, protects, reuses tables, switches address spaces and flushes at random; P2M moves pages, tables among them, by way of
+ * absence and a flush, and shares some. Every access has to end as one that a TLB could have made: by a translation that the OS's tables have
+ * said since it last flushed the address, composed with P2M as it is now. A fault of the OS's, and each accessed and dirty bit, has
+ * to be what a second walk (fake_mmu.h) says.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "fake_mmu.h"
+#include "xlat/v2m.h"
+
+#define HOMES 4096u  /* pages of P: eight chunks of 2 MiB */
+#define SPARES 256u  /* frames that are nobody's home */
+#define FRAMES (HOMES + SPARES)
+#define TABLES 96u   /* pages of P from 1 on that the OS uses for tables */
+#define ROOTS 3u
+#define PLACES 40u   /* virtual addresses that are looked at */
+#define HISTORY 24u
+#define BITS 40u
+#define V2M_MACHINE 0x80000000ull
+#define MOVES 16u
+
+enum mode { TWO_LEVEL, PAE, FOUR_LEVEL, FIVE_LEVEL, MODES };
+
+struct held {
+	struct fake_translation what;
+};
+
+static _Alignas(4096) uint8_t memory[FRAMES][PAGE_SIZE];
+static _Alignas(4096) uint8_t v2m_memory[MIB(1)];
+static uint8_t twin[TABLES + 1][PAGE_SIZE]; /* of the tables, with the bits that the model sets */
+
+static struct {
+	enum mode mode;
+	bool keeps;
+	struct guest_paging paging;
+	struct v2m *v2m;
+	uint64_t root[ROOTS];
+	uint32_t table_users[TABLES + 1]; /* of what level's making; 0: free */
+	uint64_t place[PLACES];
+	struct held history[PLACES][HISTORY];
+	uint32_t history_count[PLACES];
+	struct held tlb[PLACES];
+	uint64_t tlb_frame[PLACES];
+	bool tlb_valid[PLACES], tlb_writable[PLACES];
+	mfn_t frame[HOMES];
+	enum mem_access access[HOMES];
+	bool leaf[HOMES / 512]; /* the chunk has one, perhaps saying nothing */
+	bool frame_used[FRAMES];
+	gfn_t moving[MOVES];
+	mfn_t from[MOVES], to[MOVES];
+	uint32_t moving_count;
+	bool flushed;
+	uint64_t accesses, faults, moves, waits;
+} sim;
+
+static uint64_t state;
+
+static uint64_t draw(void)
+{
+	state = state * 6364136223846793005ull + 1442695040888963407ull;
+	return state >> 24;
+}
+
+static bool one_in(uint32_t n) { return draw() % n == 0; }
+
+static bool is_long(void) { return sim.mode >= FOUR_LEVEL; }
+static uint32_t entry_bytes(void) { return sim.mode == TWO_LEVEL ? 4 : 8; }
+
+/* --- the port --- */
+
+static mfn_t frame_of(void *context, gfn_t page, enum mem_access *access)
+{
+	(void)context;
+	*access = page.n < HOMES ? sim.access[page.n] : MEM_ACCESS_ALL;
+	return page.n < HOMES ? sim.frame[page.n] : mfn(page.n);
+}
+
+static uint8_t *page_of(void *context, gfn_t page, enum mem_access *access)
+{
+	mfn_t frame = frame_of(context, page, access);
+
+	return frame.n < FRAMES ? memory[frame.n] : NULL;
+}
+
+static bool is_whole(void *context, gfn_t page)
+{
+	(void)context;
+	return page.n >= HOMES || !sim.leaf[page.n / 512];
+}
+
+static const struct v2m_port port = { .guest = { .page = page_of }, .frame = frame_of, .is_whole = is_whole };
+
+/* --- the model's view of the OS's tables --- */
+
+static uint64_t read_twin(uint64_t physical, uint32_t bytes)
+{
+	uint64_t value = 0, page = physical >> PAGE_SHIFT;
+
+	if (page <= TABLES)
+		memcpy(&value, twin[page] + (physical & PAGE_MASK), bytes);
+	else if (page < HOMES)
+		memcpy(&value, memory[sim.frame[page].n] + (physical & PAGE_MASK), bytes);
+	return value;
+}
+
+static void write_twin(uint64_t physical, uint64_t value, uint32_t bytes)
+{
+	assert_true(physical >> PAGE_SHIFT <= TABLES);
+	memcpy(twin[physical >> PAGE_SHIFT] + (physical & PAGE_MASK), &value, bytes);
+}
+
+static void check_tables(void)
+{
+	for (uint32_t i = 1; i <= TABLES; i++)
+		if (sim.access[i] != MEM_ACCESS_NONE || !sim.flushed)
+			assert_memory_equal(memory[sim.frame[i].n], twin[i], PAGE_SIZE);
+}
+
+static struct fake_translation walk_now(uint64_t linear)
+{
+	const struct fake_mmu model = { sim.paging, BITS, read_twin, NULL };
+	const struct guest_access look = { .linear = linear, .user = false };
+	struct guest_paging lenient = sim.paging;
+	struct fake_mmu open = model;
+
+	/* Rights do not matter here: what is there is asked. */
+	lenient.cr4 &= ~(MMU_CR4_SMAP | MMU_CR4_SMEP);
+	open.paging = lenient;
+	return fake_mmu_walk(&open, &look);
+}
+
+static bool same(const struct fake_translation *a, const struct fake_translation *b)
+{
+	return a->ok == b->ok && (!a->ok || (a->physical == b->physical && a->size == b->size && a->may_write == b->may_write &&
+					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global));
+}
+
+/* What the tables say now is what a TLB may load now. */
+static void note_all(void)
+{
+	for (uint32_t i = 0; i < PLACES; i++) {
+		struct fake_translation now = walk_now(sim.place[i]);
+		bool known = !now.ok;
+		for (uint32_t j = 0; j < sim.history_count[i] && !known; j++)
+			known = same(&sim.history[i][j].what, &now);
+		if (known)
+			continue;
+		assert_true(sim.history_count[i] < HISTORY);
+		sim.history[i][sim.history_count[i]++].what = now;
+	}
+}
+
+/* Keeps of a place's history what `stays` says. */
+static void prune(uint32_t place, bool (*stays)(uint32_t place, const struct fake_translation *held))
+{
+	uint32_t kept = 0;
+
+	for (uint32_t j = 0; j < sim.history_count[place]; j++)
+		if (stays(place, &sim.history[place][j].what))
+			sim.history[place][kept++] = sim.history[place][j];
+	sim.history_count[place] = kept;
+}
+
+static bool is_global(uint32_t place, const struct fake_translation *held)
+{
+	(void)place;
+	return held->global;
+}
+
+static uint64_t invalidated;
+
+/* INVLPG takes a large page away as a whole, wherever in it the address is. */
+static bool is_elsewhere(uint32_t place, const struct fake_translation *held)
+{
+	return (sim.place[place] & ~(held->size - 1)) != (invalidated & ~(held->size - 1));
+}
+
+/* --- the CPU --- */
+
+static void flush_tlb(void)
+{
+	memset(sim.tlb_valid, 0, sizeof(sim.tlb_valid));
+}
+
+static void flush_if_due(void)
+{
+	if (sim.v2m->flush)
+		flush_tlb();
+	sim.v2m->flush = false;
+}
+
+static const uint64_t *v2m_table(uint64_t machine)
+{
+	uint64_t at = machine - V2M_MACHINE;
+
+	assert_true(machine >= V2M_MACHINE && at < sizeof(v2m_memory) && !(at & PAGE_MASK));
+	return (const uint64_t *)(const void *)(v2m_memory + at);
+}
+
+/* As the hardware would: the format of long mode, or PAE's. */
+static bool walk_v2m(uint64_t linear, struct fake_translation *found)
+{
+	uint32_t level = is_long() ? (sim.mode == FIVE_LEVEL ? 5 : 4) : 3;
+	const uint64_t *table = v2m_table(v2m_root(sim.v2m));
+
+	*found = (struct fake_translation){ .ok = true, .may_write = true, .may_user = true, .may_fetch = true };
+	for (;; level--) {
+		uint64_t entry = table[linear >> (12 + 9 * (level - 1)) & (level == 3 && !is_long() ? 3 : 511)];
+		if (!(entry & PTE_P))
+			return false;
+		assert_false(entry & PTE_NX && !(sim.paging.efer & MMU_EFER_NXE));
+		if (!is_long() && level == 3) {
+			assert_int_equal(entry & (PTE_W | PTE_U | PTE_A | PTE_D | PTE_LARGE | PTE_NX), 0);
+		} else {
+			found->may_write &= entry >> 1 & 1;
+			found->may_user &= entry >> 2 & 1;
+			found->may_fetch &= !(entry & PTE_NX);
+			assert_true(entry & PTE_A);
+		}
+		found->size = 1ull << (12 + 9 * (level - 1));
+		if (level == 1 || (level == 2 && entry & PTE_LARGE)) {
+			found->global = entry & PTE_G;
+			found->physical = (entry & PTE_ADDRESS & ~(found->size - 1)) | (linear & (found->size - 1));
+			return true;
+		}
+		assert_false(entry & PTE_LARGE);
+		table = v2m_table(entry & PTE_ADDRESS);
+	}
+}
+
+static uint32_t place_of(uint64_t linear)
+{
+	for (uint32_t i = 0; i < PLACES; i++)
+		if (sim.place[i] >> 12 == linear >> 12)
+			return i;
+	fail();
+	return 0;
+}
+
+/* True: the hardware makes the access. */
+static bool try_access(const struct guest_access *access, uint64_t *machine)
+{
+	uint32_t place = place_of(access->linear);
+
+	if (!sim.tlb_valid[place]) {
+		sim.tlb_valid[place] = walk_v2m(access->linear & ~PAGE_MASK, &sim.tlb[place].what);
+		if (!sim.tlb_valid[place])
+			return false;
+	}
+	if (!fake_mmu_allows(&sim.paging, &sim.tlb[place].what, access)) {
+		sim.tlb_valid[place] = false; /* a CPU that faults forgets the entry */
+		return false;
+	}
+	*machine = sim.tlb[place].what.physical | (access->linear & PAGE_MASK);
+	return true;
+}
+
+/* The translation was the OS's at some time since the flush, and the page is there. */
+static void check_access(const struct guest_access *access, uint64_t machine)
+{
+	uint32_t place = place_of(access->linear);
+
+	for (uint32_t j = 0; j < sim.history_count[place]; j++) {
+		const struct fake_translation *held = &sim.history[place][j].what;
+		uint64_t page = held->physical >> PAGE_SHIFT;
+		mfn_t frame = page < HOMES ? sim.frame[page] : mfn(page);
+		if (frame.n != machine >> PAGE_SHIFT || !fake_mmu_allows(&sim.paging, held, access))
+			continue;
+		enum mem_access rights = page < HOMES ? sim.access[page] : MEM_ACCESS_ALL;
+		if (rights == MEM_ACCESS_NONE ? !sim.flushed : rights == MEM_ACCESS_ALL || !access->write)
+			return;
+	}
+	fail_msg("%lx leads to %lx, which nothing says", access->linear, machine);
+}
+
+static void end_move(void);
+
+/* The model makes the walk that V2M has made for this fault, bits and all. */
+static struct fake_translation model_walk(const struct guest_access *access)
+{
+	const struct fake_mmu model = { sim.paging, BITS, read_twin, write_twin };
+
+	return fake_mmu_walk(&model, access);
+}
+
+static void settle_wait(const struct v2m_answer *answer)
+{
+	assert_true(answer->wait.n < HOMES);
+	sim.waits++;
+	if (sim.access[answer->wait.n] == MEM_ACCESS_NONE) {
+		end_move();
+		return;
+	}
+	assert_true(answer->wait_write && sim.access[answer->wait.n] == MEM_ACCESS_READ);
+	sim.access[answer->wait.n] = MEM_ACCESS_ALL; /* unshared: the right comes back in place */
+}
+
+/* What has been set before the walk had to wait is what the model would have set as far as that. */
+static void adopt_bits(void)
+{
+	for (uint32_t i = 1; i <= TABLES; i++)
+		for (uint32_t at = 0; at < PAGE_SIZE; at += entry_bytes()) {
+			uint64_t here = 0, there = 0;
+			memcpy(&here, memory[sim.frame[i].n] + at, entry_bytes());
+			memcpy(&there, twin[i] + at, entry_bytes());
+			if ((here ^ there) == PTE_A && here & PTE_A)
+				memcpy(twin[i] + at, &here, entry_bytes());
+		}
+}
+
+static void make_access(const struct guest_access *access)
+{
+	uint64_t machine;
+
+	sim.accesses++;
+	for (uint32_t tries = 0; !try_access(access, &machine); tries++) {
+		struct v2m_answer answer = { .replaced = false };
+		assert_true(tries < 40);
+		enum v2m_outcome outcome = v2m_miss(sim.v2m, access, &answer);
+		if (answer.replaced)
+			sim.tlb_valid[place_of(access->linear)] = false;
+		flush_if_due();
+		if (outcome == V2M_WAIT) {
+			adopt_bits();
+			settle_wait(&answer);
+			continue;
+		}
+		struct fake_translation expected = model_walk(access);
+		assert_int_equal(outcome, expected.ok ? V2M_AGAIN : V2M_FAULT);
+		if (!expected.ok) {
+			assert_int_equal(answer.error, expected.error);
+			sim.faults++;
+			check_tables();
+			return;
+		}
+		note_all();
+		check_tables();
+	}
+	check_access(access, machine);
+}
+
+static void random_access(void)
+{
+	struct guest_access access = { .linear = sim.place[draw() % PLACES] | (draw() & PAGE_MASK), .write = draw() & 1,
+				       .user = draw() & 1 };
+
+	access.fetch = !access.write && one_in(4);
+	access.smap = !access.user && one_in(3);
+	make_access(&access);
+}
+
+/* --- the OS --- */
+
+static void store(uint64_t physical, uint64_t value)
+{
+	uint64_t page = physical >> PAGE_SHIFT;
+
+	/* The OS writes its tables through some mapping: as any write, it waits where the page may not be written. */
+	if (sim.access[page] == MEM_ACCESS_NONE)
+		end_move();
+	sim.access[page] = MEM_ACCESS_ALL;
+	memcpy(memory[sim.frame[page].n] + (physical & PAGE_MASK), &value, entry_bytes());
+	memcpy(twin[page] + (physical & PAGE_MASK), &value, entry_bytes());
+}
+
+static uint64_t new_table(uint32_t level)
+{
+	for (uint32_t tries = 0; tries < 4 * TABLES; tries++) {
+		uint64_t page = 1 + draw() % TABLES;
+		if (sim.table_users[page])
+			continue;
+		sim.table_users[page] = level;
+		for (uint32_t at = 0; at < PAGE_SIZE; at += entry_bytes())
+			store((page << PAGE_SHIFT) + at, 0);
+		return page << PAGE_SHIFT;
+	}
+	return 0;
+}
+
+static uint32_t levels(void)
+{
+	static const uint32_t count[MODES] = { 2, 3, 4, 5 };
+	return count[sim.mode];
+}
+
+static uint64_t slot_of(uint64_t table, uint64_t linear, uint32_t level)
+{
+	uint32_t bits = sim.mode == TWO_LEVEL ? 10 : 9;
+	uint64_t index = linear >> (12 + bits * (level - 1)) & ((1u << bits) - 1);
+
+	return table + (sim.mode == PAE && level == 3 ? index & 3 : index) * entry_bytes();
+}
+
+static uint64_t random_target(uint64_t align_pages)
+{
+	uint64_t page = TABLES + 1 + draw() % (HOMES - TABLES - 1);
+
+	return align_pages == 1 ? page : page / align_pages * align_pages;
+}
+
+static uint64_t random_flags(void)
+{
+	uint64_t flags = PTE_P | (draw() & (PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D));
+
+	if (draw() % 3)
+		flags |= PTE_W | PTE_U | PTE_A;
+	if (one_in(3))
+		flags |= PTE_G;
+	if (entry_bytes() == 8 && one_in(12))
+		flags |= PTE_NX; /* reserved without NXE: a fault like others */
+	return flags;
+}
+
+static uint64_t page_entry(uint32_t level)
+{
+	uint64_t pages = sim.mode == TWO_LEVEL ? (level == 2 ? 1024 : 1) : 1ull << 9 * (level - 1);
+
+	if (level == 1)
+		return random_target(1) << PAGE_SHIFT | random_flags();
+	if (level == 3) /* 1 GiB: beyond what there is but for its first 16 MiB */
+		return PTE_LARGE | random_flags();
+	return random_target(pages) << PAGE_SHIFT | PTE_LARGE | random_flags();
+}
+
+static bool may_be_large(uint32_t level)
+{
+	return level == 2 || (level == 3 && is_long());
+}
+
+static void begin_anew(void);
+static void share_upper_half(void);
+
+/* Maps a place somewhere else, with the tables that it takes, or a large page on the way. */
+static void map(uint64_t linear)
+{
+	uint64_t table = sim.paging.cr3 & ~PAGE_MASK;
+
+	for (uint32_t level = levels(); level > 1; level--) {
+		uint64_t slot = slot_of(table, linear, level), entry = read_twin(slot, entry_bytes());
+		if (may_be_large(level) && one_in(level == 2 ? 8 : 24)) {
+			store(slot, page_entry(level));
+			return;
+		}
+		if (!(entry & PTE_P) || (may_be_large(level) && entry & PTE_LARGE)) {
+			uint64_t next = new_table(level - 1);
+			if (!next) {
+				begin_anew();
+				return;
+			}
+			uint64_t flags = PTE_P | PTE_W | PTE_U | (draw() & PTE_A);
+			if (one_in(24))
+				flags = PTE_P | (draw() & (PTE_W | PTE_U | PTE_A));
+			entry = next | (sim.mode == PAE && level == 3 ? PTE_P : flags);
+			store(slot, entry);
+		}
+		table = entry & (entry_bytes() == 4 ? 0xfffff000 : PTE_ADDRESS);
+	}
+	store(slot_of(table, linear, 1), page_entry(1));
+}
+
+/* The way to a place as far as there are tables: slots, from the root on. */
+static uint32_t way(uint64_t linear, uint64_t slot[5], uint64_t entry[5])
+{
+	uint64_t table = sim.paging.cr3 & ~PAGE_MASK;
+	uint32_t count = 0;
+
+	for (uint32_t level = levels(); level; level--) {
+		slot[count] = slot_of(table, linear, level);
+		entry[count] = read_twin(slot[count], entry_bytes());
+		count++;
+		if (!(entry[count - 1] & PTE_P) || level == 1 || (may_be_large(level) && entry[count - 1] & PTE_LARGE))
+			break;
+		table = entry[count - 1] & (entry_bytes() == 4 ? 0xfffff000 : PTE_ADDRESS);
+	}
+	return count;
+}
+
+static void change_leaf(uint64_t linear)
+{
+	uint64_t slot[5], entry[5];
+	uint32_t last = way(linear, slot, entry) - 1, level = levels() - last;
+
+	if (!(entry[last] & PTE_P))
+		return;
+	if (sim.mode == PAE && level == 3)
+		return;
+	switch (draw() % 4) {
+	case 0:
+		store(slot[last], 0);
+		break;
+	case 1:
+		store(slot[last], entry[last] ^ (draw() & (PTE_W | PTE_U | PTE_A | PTE_D)));
+		break;
+	case 2:
+		store(slot[last], entry[last] & ~(PTE_A | PTE_D));
+		break;
+	default:
+		store(slot[last], level == 1 ? page_entry(1) : entry[last] & ~PTE_W);
+	}
+}
+
+static void load_cr3(uint64_t cr3)
+{
+	sim.paging.cr3 = cr3;
+	v2m_load_cr3(sim.v2m, cr3);
+	flush_if_due();
+	for (uint32_t i = 0; i < PLACES; i++)
+		prune(i, is_global);
+	note_all();
+}
+
+static void invalidate(uint64_t linear)
+{
+	if (v2m_invalidate(sim.v2m, linear))
+		sim.tlb_valid[place_of(linear)] = false;
+	flush_if_due();
+	invalidated = linear;
+	for (uint32_t i = 0; i < PLACES; i++)
+		prune(i, is_elsewhere);
+	note_all();
+}
+
+/* A table is unlinked, all that it could have mapped is flushed (by a load of CR3, and INVLPG for what is global), and it is free. */
+static void free_table(uint64_t linear)
+{
+	uint64_t slot[5], entry[5];
+	uint32_t count = way(linear, slot, entry);
+
+	if (count < 2)
+		return;
+	uint32_t which = (uint32_t)(draw() % (count - 1)), level = levels() - which;
+	uint64_t table = entry[which] & (entry_bytes() == 4 ? 0xfffff000 : PTE_ADDRESS);
+	if (is_long() && which == 0 && linear >> 63)
+		return; /* other roots share it */
+	store(slot[which], 0);
+	for (uint32_t i = 0; i < PLACES; i++)
+		invalidate(sim.place[i]);
+	load_cr3(sim.paging.cr3);
+	/* What hung below it leaks: one level is enough. */
+	if (level == 2)
+		sim.table_users[table >> PAGE_SHIFT] = 0;
+	note_all();
+}
+
+/* Every table but the roots is free again. */
+static void begin_anew(void)
+{
+	memset(sim.table_users, 0, sizeof(sim.table_users));
+	for (uint32_t i = 0; i < ROOTS; i++) {
+		sim.table_users[sim.root[i] >> PAGE_SHIFT] = levels();
+		for (uint32_t at = 0; at < PAGE_SIZE; at += entry_bytes())
+			store(sim.root[i] + at, 0);
+	}
+	share_upper_half();
+	for (uint32_t i = 0; i < PLACES; i++)
+		invalidate(sim.place[i]);
+	load_cr3(sim.root[0]);
+}
+
+/* --- P2M --- */
+
+static mfn_t free_frame(void)
+{
+	for (;;) {
+		uint64_t n = draw() % FRAMES;
+		if (!sim.frame_used[n])
+			return mfn(n);
+	}
+}
+
+/* Everything that V2M says is of a page that is present. */
+static void check_none_absent(void)
+{
+	struct fake_translation found;
+
+	for (uint32_t i = 0; i < PLACES; i++) {
+		if (!walk_v2m(sim.place[i], &found))
+			continue;
+		for (uint32_t j = 0; j < sim.moving_count; j++)
+			assert_true(found.physical >> PAGE_SHIFT != sim.from[j].n);
+	}
+}
+
+static void begin_move(void)
+{
+	if (sim.moving_count)
+		return;
+	for (uint32_t i = 0; i < 1 + draw() % MOVES; i++) {
+		gfn_t page = gfn(draw() % 3 ? 1 + draw() % HOMES % (HOMES - 1) : 1 + draw() % TABLES);
+		if (sim.access[page.n] == MEM_ACCESS_NONE)
+			continue;
+		uint32_t at = sim.moving_count++;
+		sim.moving[at] = page;
+		sim.from[at] = sim.frame[page.n];
+		sim.to[at] = one_in(3) && !sim.frame_used[page.n] ? mfn(page.n) : free_frame();
+		sim.frame_used[sim.to[at].n] = true;
+		sim.leaf[page.n / 512] = true;
+		sim.access[page.n] = MEM_ACCESS_NONE;
+	}
+	sim.flushed = false;
+}
+
+static void flush_move(void)
+{
+	if (!sim.moving_count || sim.flushed)
+		return;
+	for (uint32_t i = 0; i < sim.moving_count; i++)
+		v2m_forget(sim.v2m, sim.moving[i], sim.from[i]);
+	flush_tlb();
+	sim.v2m->flush = false;
+	sim.flushed = true;
+	check_none_absent();
+}
+
+static void tidy_chunks(void)
+{
+	for (uint32_t chunk = 0; chunk < HOMES / 512; chunk++) {
+		bool identity = true;
+		for (uint32_t i = chunk * 512; i < (chunk + 1) * 512; i++)
+			identity &= sim.frame[i].n == i && sim.access[i] == MEM_ACCESS_ALL;
+		if (identity)
+			sim.leaf[chunk] = false;
+	}
+}
+
+static void end_move(void)
+{
+	flush_move();
+	for (uint32_t i = 0; i < sim.moving_count; i++) {
+		memcpy(memory[sim.to[i].n], memory[sim.from[i].n], PAGE_SIZE);
+		memset(memory[sim.from[i].n], 0xdd, PAGE_SIZE);
+		sim.frame[sim.moving[i].n] = sim.to[i];
+		sim.access[sim.moving[i].n] = one_in(6) ? MEM_ACCESS_READ : MEM_ACCESS_ALL;
+		sim.frame_used[sim.from[i].n] = false;
+		sim.moves++;
+	}
+	sim.moving_count = 0;
+	sim.flushed = false;
+	tidy_chunks();
+}
+
+static void bring_home(void)
+{
+	for (uint32_t i = 0; i < HOMES; i++) {
+		if (sim.frame[i].n == i && sim.access[i] == MEM_ACCESS_ALL)
+			continue;
+		v2m_forget(sim.v2m, gfn(i), sim.frame[i]);
+		if (sim.frame[i].n != i && sim.frame_used[i])
+			continue;
+		if (sim.frame[i].n != i) {
+			memcpy(memory[i], memory[sim.frame[i].n], PAGE_SIZE);
+			sim.frame_used[sim.frame[i].n] = false;
+			sim.frame_used[i] = true;
+			sim.frame[i] = mfn(i);
+		}
+		sim.access[i] = MEM_ACCESS_ALL;
+	}
+	flush_tlb();
+	sim.v2m->flush = false;
+	tidy_chunks();
+}
+
+/* --- the run --- */
+
+/* Places close together, far apart, and in both halves. */
+static void choose_places(void)
+{
+	for (uint32_t i = 0; i < PLACES; i++) {
+		uint64_t linear = (draw() % 3) << 30 | (draw() % 2) << 22 | (draw() % 2) << 21 | (draw() % 6) << 12;
+		if (is_long() && one_in(3))
+			linear |= 0xffff800000000000;
+		if (sim.mode == FIVE_LEVEL && linear >> 63)
+			linear |= 0xff00000000000000;
+		sim.place[i] = linear;
+		for (uint32_t j = 0; j < i; j++)
+			if (sim.place[j] == linear)
+				i--, j = PLACES;
+	}
+}
+
+/* Roots share their upper halves, as OSes do: one table for each slot, made once. */
+static void share_upper_half(void)
+{
+	if (!is_long())
+		return;
+	for (uint32_t slot = 256; slot < 512; slot += 255) {
+		uint64_t next = new_table(levels() - 1);
+		for (uint32_t i = 0; i < ROOTS; i++)
+			store(sim.root[i] + slot * 8ull, next | PTE_P | PTE_W | PTE_U | PTE_A);
+	}
+}
+
+static void make_roots(void)
+{
+	for (uint32_t i = 0; i < ROOTS; i++)
+		sim.root[i] = new_table(levels());
+	share_upper_half();
+}
+
+static void start(enum mode mode, bool keeps, uint64_t v2m_bytes)
+{
+	memset(&sim, 0, sizeof(sim));
+	memset(v2m_memory, 0, sizeof(v2m_memory));
+	memset(memory, 0, sizeof(memory));
+	memset(twin, 0, sizeof(twin));
+	sim.mode = mode;
+	sim.keeps = keeps;
+	for (uint32_t i = 0; i < HOMES; i++) {
+		sim.frame[i] = mfn(i);
+		sim.access[i] = MEM_ACCESS_ALL;
+		sim.frame_used[i] = true;
+	}
+	sim.paging = (struct guest_paging){ .cr0 = MMU_CR0_PG | MMU_CR0_WP | 1 };
+	sim.paging.cr4 = MMU_CR4_PSE | (draw() & 1 ? MMU_CR4_SMEP : 0) | (draw() & 1 ? MMU_CR4_SMAP : 0) |
+			 (draw() & 3 ? 1u << 7 : 0) | (mode >= PAE ? MMU_CR4_PAE : 0) | (mode == FIVE_LEVEL ? MMU_CR4_LA57 : 0);
+	sim.paging.efer = (draw() & 7 ? MMU_EFER_NXE : 0) | (is_long() ? MMU_EFER_LMA : 0);
+	choose_places();
+	make_roots();
+	sim.paging.cr3 = sim.root[0];
+	sim.v2m = v2m_make(v2m_memory, v2m_bytes, V2M_MACHINE, &port, BITS);
+	v2m_start(sim.v2m, &sim.paging, keeps);
+	flush_if_due();
+	note_all();
+}
+
+static void act(void)
+{
+	uint64_t linear = sim.place[draw() % PLACES];
+
+	switch (draw() % 16) {
+	case 0: case 1: case 10:
+		map(linear);
+		note_all();
+		break;
+	case 2:
+		change_leaf(linear);
+		note_all();
+		break;
+	case 3:
+		load_cr3(one_in(3) ? sim.root[draw() % ROOTS] : sim.paging.cr3);
+		break;
+	case 4:
+		invalidate(linear);
+		break;
+	case 5:
+		begin_move();
+		break;
+	case 6:
+		flush_move();
+		break;
+	case 7:
+		end_move();
+		break;
+	case 8:
+		if (one_in(4))
+			free_table(linear);
+		break;
+	case 9:
+		if (one_in(60) && !sim.moving_count)
+			bring_home();
+		break;
+	default:
+		random_access();
+	}
+	for (uint32_t i = 0; i < PLACES; i++)
+		if (sim.history_count[i] > HISTORY - 4)
+			invalidate(sim.place[i]);
+	assert_true(sim.v2m->used <= sim.v2m->page_count);
+}
+
+/* All given back: nothing is left but zeroes. */
+static void stop(void)
+{
+	v2m_stop(sim.v2m);
+	assert_int_equal(sim.v2m->used, 0);
+	for (uint64_t i = 0; i < (uint64_t)sim.v2m->page_count * PAGE_SIZE; i++)
+		assert_int_equal(v2m_memory[i], 0);
+}
+
+static void run(enum mode mode, bool keeps)
+{
+	const char *wanted = getenv("STEPS");
+	uint64_t steps = wanted ? strtoull(wanted, NULL, 0) : 2000, loads = 0, evictions = 0, accesses = 0, faults = 0, moves = 0;
+
+	for (uint64_t seed = 1; seed <= 10; seed++) {
+		state = seed * 1000 + mode * 10 + keeps;
+		/* Few tables, so that they are given up all the time; and enough. */
+		start(mode, keeps, seed % 2 ? KIB(8) + (keeps ? 20u : 9u) * 6752ull : KIB(768));
+		for (uint64_t i = 0; i < steps; i++)
+			act();
+		end_move();
+		loads += sim.v2m->count.loads;
+		evictions += sim.v2m->count.evictions;
+		accesses += sim.accesses;
+		faults += sim.faults;
+		moves += sim.moves;
+		stop();
+	}
+	printf("mode %u, %s: %lu accesses, %lu faults, %lu moves; %lu loads, %lu evictions\n", mode, keeps ? "shadow" : "vtlb", accesses,
+	       faults, moves, loads, evictions);
+	assert_true(loads > accesses / 4 && evictions > 0 && accesses > faults + faults / 4 && moves > accesses / 10);
+}
+
+static void test_shadow_two_level(void **s) { (void)s; run(TWO_LEVEL, true); }
+static void test_shadow_pae(void **s) { (void)s; run(PAE, true); }
+static void test_shadow_four_level(void **s) { (void)s; run(FOUR_LEVEL, true); }
+static void test_shadow_five_level(void **s) { (void)s; run(FIVE_LEVEL, true); }
+static void test_vtlb_two_level(void **s) { (void)s; run(TWO_LEVEL, false); }
+static void test_vtlb_pae(void **s) { (void)s; run(PAE, false); }
+static void test_vtlb_four_level(void **s) { (void)s; run(FOUR_LEVEL, false); }
+static void test_vtlb_five_level(void **s) { (void)s; run(FIVE_LEVEL, false); }
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
+		cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
+		cmocka_unit_test(test_vtlb_two_level), cmocka_unit_test(test_vtlb_pae), cmocka_unit_test(test_vtlb_four_level),
+		cmocka_unit_test(test_vtlb_five_level),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
