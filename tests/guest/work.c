@@ -41,7 +41,8 @@
 struct work {
 	uint64_t percent;
 	uint64_t checksum;
-	const char *around; /* command that looks at counters, or NULL */
+	uint64_t operations; /* of the section that ran last */
+	const char *around;  /* command that looks at counters, or NULL */
 };
 
 struct section {
@@ -84,8 +85,9 @@ static uint8_t *work_map(size_t bytes)
 static void run_hash(struct work *work, uint8_t *memory)
 {
 	uint32_t s[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	size_t words = work_count(work, HASH_BYTES / 4);
 
-	for (size_t i = 0; i < work_count(work, HASH_BYTES / 4); i++) {
+	for (size_t i = 0; i < words; i++) {
 		uint32_t word, t1, t2;
 
 		memcpy(&word, memory + i * 4, 4);
@@ -99,6 +101,7 @@ static void run_hash(struct work *work, uint8_t *memory)
 	}
 	for (unsigned i = 0; i < 8; i++)
 		work_fold(work, s[i]);
+	work->operations = words;
 }
 
 static void run_syscall(struct work *work, uint8_t *memory)
@@ -106,7 +109,8 @@ static void run_syscall(struct work *work, uint8_t *memory)
 	long first = syscall(SYS_getppid);
 
 	(void)memory;
-	for (uint64_t i = work_count(work, SYSCALLS); i > 0; i--)
+	work->operations = work_count(work, SYSCALLS);
+	for (uint64_t i = 0; i < work->operations; i++)
 		work_require(syscall(SYS_getppid) == first, "getppid");
 }
 
@@ -124,7 +128,8 @@ static void work_exec_exit(unsigned code)
 static void run_exec(struct work *work, uint8_t *memory)
 {
 	(void)memory;
-	for (uint64_t i = 0; i < work_count(work, EXECS); i++) {
+	work->operations = work_count(work, EXECS);
+	for (uint64_t i = 0; i < work->operations; i++) {
 		unsigned code = (unsigned)(i & 0x7f);
 		int status;
 		pid_t child = fork();
@@ -146,21 +151,19 @@ static uint64_t work_word_at(size_t offset)
 	return guest_random(&state);
 }
 
-/* The child finds its parent's words, writes over them, and finds its own. */
+/* The child writes the first word of each page, and finds it and, behind it, what its parent had written. */
 static int work_cow_child(uint8_t *memory, uint64_t pages, uint64_t key)
 {
-	uint64_t word;
-
 	for (size_t at = 0; at < pages * GUEST_PAGE_SIZE; at += GUEST_PAGE_SIZE) {
-		memcpy(&word, memory + at, 8);
-		if (word != work_word_at(at))
-			return 1;
-		word ^= key;
+		uint64_t word = at ^ key;
+
 		memcpy(memory + at, &word, 8);
 	}
 	for (size_t at = 0; at < pages * GUEST_PAGE_SIZE; at += GUEST_PAGE_SIZE) {
-		memcpy(&word, memory + at, 8);
-		if (word != (work_word_at(at) ^ key))
+		uint64_t words[2];
+
+		memcpy(words, memory + at, 16);
+		if (words[0] != (at ^ key) || words[1] != work_word_at(at + 8))
 			return 1;
 	}
 	return 0;
@@ -186,6 +189,7 @@ static void run_cow(struct work *work, uint8_t *memory)
 		}
 	}
 	work_fold(work, pages);
+	work->operations = COW_FORKS * pages;
 }
 
 static void run_fault(struct work *work, uint8_t *memory)
@@ -203,6 +207,7 @@ static void run_fault(struct work *work, uint8_t *memory)
 		work_require(munmap((void *)(uintptr_t)batch, FAULT_BATCH * GUEST_PAGE_SIZE) == 0, "munmap");
 	}
 	work_fold(work, batches);
+	work->operations = batches * FAULT_BATCH;
 }
 
 /* Every round is two switches: there and back, on one CPU. */
@@ -237,13 +242,15 @@ static void run_pipe(struct work *work, uint8_t *memory)
 		close(back[i]);
 	}
 	work_fold(work, word);
+	work->operations = rounds;
 }
 
 static void run_read(struct work *work, uint8_t *memory)
 {
 	uint64_t state = 1, sum = 0;
 
-	for (uint64_t i = work_count(work, READS); i > 0; i--) {
+	work->operations = work_count(work, READS);
+	for (uint64_t i = 0; i < work->operations; i++) {
 		uint64_t word, at;
 
 		state = state * 6364136223846793005u + 1442695040888963407u;
@@ -254,23 +261,37 @@ static void run_read(struct work *work, uint8_t *memory)
 	work_fold(work, sum);
 }
 
+/* Another page in each round: the factor is odd, the pages are a power of two. */
+static size_t work_protect_offset(uint64_t round)
+{
+	return round * 7919 % PROTECT_PAGES * GUEST_PAGE_SIZE;
+}
+
 static void run_mprotect(struct work *work, uint8_t *memory)
 {
 	size_t bytes = PROTECT_PAGES * GUEST_PAGE_SIZE;
-	uint64_t last = 0;
+	uint64_t rounds = work_count(work, PROTECTS), last = 0, again = 0;
 
-	for (uint64_t i = 0; i < work_count(work, PROTECTS); i++) {
-		uint8_t *at = memory + i * 7919 % PROTECT_PAGES * GUEST_PAGE_SIZE;
+	for (uint64_t i = 0; i < rounds; i++) {
+		uint8_t *at = memory + work_protect_offset(i);
 		uint64_t word;
 
 		work_require(mprotect(memory, bytes, PROT_READ) == 0, "mprotect");
 		memcpy(&word, at, 8);
-		work_require(word == work_word_at((size_t)(at - memory)), "a page made read-only");
+		work_require(word == work_word_at(work_protect_offset(i)), "a page made read-only");
 		work_require(mprotect(memory, bytes, PROT_READ | PROT_WRITE) == 0, "mprotect");
 		last ^= word;
 		memcpy(at + 8, &last, 8);
 	}
+	for (uint64_t i = 0; i < rounds; i++) {
+		uint64_t words[2];
+
+		memcpy(words, memory + work_protect_offset(i), 16);
+		again ^= words[0];
+		work_require(words[1] == again, "a page made writable");
+	}
 	work_fold(work, last);
+	work->operations = 2 * rounds;
 }
 
 static const struct section sections[] = {
@@ -424,27 +445,39 @@ static const struct section *work_parse(int argc, char **argv, struct work *work
 	return only;
 }
 
+static void work_print_numbers(const char *name, const uint64_t *numbers, const bool *ran)
+{
+	const char *separator = "";
+
+	printf(", \"%s\": {", name);
+	for (unsigned i = 0; i < SECTION_COUNT; i++)
+		if (ran[i]) {
+			printf("%s\"%s\": %lu", separator, sections[i].name, numbers[i]);
+			separator = ", ";
+		}
+	putchar('}');
+}
+
 int main(int argc, char **argv)
 {
 	struct work work = { .percent = 100 };
 	const struct section *only = work_parse(argc, argv, &work);
-	uint64_t ticks[SECTION_COUNT] = { 0 }, total = 0;
-	const char *separator = "";
-	bool fixed = work_fix_addresses(argv);
+	uint64_t ticks[SECTION_COUNT] = { 0 }, operations[SECTION_COUNT] = { 0 }, total = 0;
+	bool fixed = work_fix_addresses(argv), ran[SECTION_COUNT];
 
 	work_require(guest_pin_near(0, guest_cpu_limit()) < guest_cpu_limit(), "pinning to a CPU");
 	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-	for (unsigned i = 0; i < SECTION_COUNT; i++)
-		if (only == NULL || only == &sections[i])
+	for (unsigned i = 0; i < SECTION_COUNT; i++) {
+		ran[i] = only == NULL || only == &sections[i];
+		if (ran[i]) {
 			total += ticks[i] = work_run_section(&work, &sections[i]);
-
-	printf("{\"tool\": \"work\", \"percent\": %lu, \"fixed_addresses\": %s, \"sections\": {", work.percent,
-	       fixed ? "true" : "false");
-	for (unsigned i = 0; i < SECTION_COUNT; i++)
-		if (only == NULL || only == &sections[i]) {
-			printf("%s\"%s\": %lu", separator, sections[i].name, ticks[i]);
-			separator = ", ";
+			operations[i] = work.operations;
 		}
-	printf("}, \"total\": %lu, \"checksum\": \"%016lx\"}\n", total, work.checksum);
+	}
+	printf("{\"tool\": \"work\", \"percent\": %lu, \"fixed_addresses\": %s", work.percent,
+	       fixed ? "true" : "false");
+	work_print_numbers("sections", ticks, ran);
+	work_print_numbers("operations", operations, ran);
+	printf(", \"total\": %lu, \"checksum\": \"%016lx\"}\n", total, work.checksum);
 	return 0;
 }
