@@ -108,6 +108,7 @@ def grown(*looks):
     if not looks:
         return {}
     first, before, after = map(counts, looks)
+    check("version" not in looks[0] or before["exits"] > first["exits"], "a look at Scrim is an exit, and it was not counted")
     return {name: after[name] - before[name] - (before[name] - first[name]) for name in after}
 
 
