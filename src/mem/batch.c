@@ -91,7 +91,7 @@ void batch_add(struct mem *mem, struct mem_batch *batch, gfn_t page, mfn_t to, b
 	uint64_t entry = p2m_entry(mem, page);
 
 	*move = (struct mem_move){ .page = page, .from = p2m_entry_frame(entry), .to = to, .chained = chained,
-				   .access = (uint8_t)p2m_entry_access(entry) };
+				   .hidden = true, .access = (uint8_t)p2m_entry_access(entry) };
 	batch->plain &= mfn_is_home(page, to) && move->access == MEM_ACCESS_ALL;
 	if (!chained)
 		frames_take(mem, to);
@@ -143,13 +143,27 @@ static void add_rider(struct mem *mem, struct mem_move *move)
 	batch_set(mem, move->rider, move->from, MEM_ACCESS_NONE);
 }
 
+/* What follow() in remap.c has put into the batch is absent in the map alone. */
+static void hide(struct mem *mem, const struct mem_batch *batch)
+{
+	const struct mem_port_ops *port = mem->config.port;
+
+	if (batch->plain) {
+		port->map_hide(mem->config.port_context, batch->move, batch->count);
+		return;
+	}
+	for (const struct mem_move *move = batch->move, *end = move + batch->count; move < end; move++)
+		if (!move->hidden)
+			port->map_set(mem->config.port_context, move->page, move->from, MEM_ACCESS_NONE);
+}
+
 enum mem_step batch_seal(struct mem *mem, struct mem_batch *batch, enum mem_step empty)
 {
 	if (batch->count == 0) {
 		unlist(mem, batch);
 		return empty;
 	}
-	mem->config.port->map_hide(mem->config.port_context, batch->move, batch->count);
+	hide(mem, batch);
 	reverse_ask(mem, false, true);
 	for (uint32_t i = 0; !batch->plain && i < batch->count; i++)
 		if (wants_rider(mem, &batch->move[i]))

@@ -22,6 +22,7 @@ struct mem_move {
 	uint8_t access;  /* enum mem_access that the page had */
 	bool has_rider;
 	bool chained;    /* `to` is what the move before this one leaves */
+	bool hidden;     /* absent in the hardware's tables since it was planned, not only in the map */
 };
 
 struct mem_port_ops {
@@ -41,8 +42,8 @@ struct mem_port_ops {
 	 */
 	void (*map_set)(void *context, gfn_t page, mfn_t frame, enum mem_access access);
 	/*
-	 * map_set for every page of `count` moves: absent where it is (`from`), perhaps once more; and, after the flush and the
-	 * copy, present at `to` with MEM_ACCESS_ALL. Nobody rides along.
+	 * map_set for every page of `count` moves: absent where it is (`from`); and, after the flush and the copy, present at `to`
+	 * with MEM_ACCESS_ALL. Nobody rides along.
 	 */
 	void (*map_hide)(void *context, const struct mem_move *move, uint32_t count);
 	void (*map_show)(void *context, const struct mem_move *move, uint32_t count);
