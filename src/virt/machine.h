@@ -46,6 +46,7 @@ struct machine {
 	bool guard;       /* CPU start-up is guarded: not every CPU that firmware lists has arrived, or one is about to start */
 	bool starting;    /* the OS has written the CMOS's shutdown code and not cleared it: it is about to send INIT */
 	enum scrim_state state; /* the memory's, never GUARDED */
+	uint32_t waiting_for_batches; /* CPUs; no batch begins meanwhile */
 	bool map_late;    /* the Identity root lives only while it is needed */
 	struct xlat xlat;
 	struct mem mem;
