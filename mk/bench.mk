@@ -13,3 +13,7 @@ bench: test-parts bench-engine ## what a switch costs, by CPUs and memory; what 
 
 bench-engine: $(BUILD)/bench/engine ## planning, bookkeeping and copying, a page, for up to BENCH_GIB (256) of displaced memory
 	$(Q)$(BUILD)/bench/engine $(BENCH_GIB)
+
+.PHONY: bench-backends
+bench-backends: test-parts ## instructions of the fixed loads: bare machine, Scrim by back-end, KVM; about four minutes
+	$(Q)BUILD=$(BUILD) python3 bench/backends.py

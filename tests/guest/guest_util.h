@@ -16,10 +16,12 @@ static inline uint64_t guest_mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-/* Next number of the seeded stream whose state is *state. */
+#define GUEST_RANDOM_STEP 0x9e3779b97f4a7c15u
+
+/* Next number of the seeded stream whose state is *state. The state itself only goes on by a fixed step. */
 static inline uint64_t guest_random(uint64_t *state)
 {
-	*state += 0x9e3779b97f4a7c15u;
+	*state += GUEST_RANDOM_STEP;
 	return guest_mix(*state);
 }
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The fixed workload whose instructions are counted, on Scrim and on the bare machine.
+ * The fixed loads whose instructions are counted: on the bare machine, on Scrim, under another VMM.
  *
  * Owns the definition of "the same work": fixed operations, no time limits, one thread, one CPU, no address-space
  * randomization, no transparent huge pages, all memory touched before its section is timed unless touching is the work.
  * Under `-icount shift=0` the TSC counts instructions (to a fixed factor), so the deltas compare two machines.
- * Does not verify memory beyond a checksum: that is what `load` is for.
+ * Each load checks what it reads as far as that costs little beside the work, and folds the rest into a checksum that
+ * must be the same everywhere. Memory that is verified to the last byte is what `load` is for.
  */
 #include "guest_util.h"
 
@@ -17,28 +18,38 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HASH_BYTES    (8u << 20)
-#define SYSCALLS      20000u
-#define FORKS         200u
-#define FAULTS        20000u
-#define FAULT_BATCH   500u /* pages of one mmap */
-#define SWITCHES      20000u
-#define READS         1000000u
+#define SYSCALLS      200000u
+#define EXECS         300u
+#define FAULTS        65536u
+#define FAULT_BATCH   512u /* pages of one mmap */
+#define COW_FORKS     4u
+#define COW_PAGES     4096u /* written by the child of each fork */
+#define ROUND_TRIPS   10000u
+#define READS         2000000u
 #define READ_BYTES    (64u << 20)
-#define PROTECTS      2000u
-#define PROTECT_PAGES 256u
+#define PROTECTS      200u /* two mprotects each */
+#define PROTECT_PAGES 4096u
+#define CHUNK_BYTES   (64u << 10)
+#define FILL_SEED     7u
+#define SETTLE_NS     100000000u
+#define EXIT_OPTION   "--exit"
 
 struct work {
-	uint64_t scale;
+	uint64_t percent;
 	uint64_t checksum;
+	uint64_t operations; /* of the section that ran last */
+	const char *around;  /* command that looks at counters, or NULL */
 };
 
 struct section {
 	const char *name;
 	void (*run)(struct work *work, uint8_t *memory);
-	size_t memory_bytes; /* touched before the section starts; 0 for none */
+	size_t memory_bytes; /* filled before the section starts; 0 for none */
+	bool by_kernel; /* filled and put into the page tables by the kernel: the section's accesses are the first */
 };
 
 static void work_require(bool holds, const char *what)
@@ -54,6 +65,14 @@ static void work_fold(struct work *work, uint64_t value)
 	work->checksum = guest_mix(work->checksum ^ value);
 }
 
+/* So many of an operation as the percentage leaves of `all`, one at least. */
+static uint64_t work_count(const struct work *work, uint64_t all)
+{
+	uint64_t count = all * work->percent / 100;
+
+	return count > 0 ? count : 1;
+}
+
 static uint8_t *work_map(size_t bytes)
 {
 	uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -66,22 +85,23 @@ static uint8_t *work_map(size_t bytes)
 static void run_hash(struct work *work, uint8_t *memory)
 {
 	uint32_t s[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	size_t words = work_count(work, HASH_BYTES / 4);
 
-	for (uint64_t round = 0; round < work->scale; round++)
-		for (size_t i = 0; i < HASH_BYTES; i += 4) {
-			uint32_t word, t1, t2;
+	for (size_t i = 0; i < words; i++) {
+		uint32_t word, t1, t2;
 
-			memcpy(&word, memory + i, 4);
-			t1 = s[7] + ((s[4] >> 6 | s[4] << 26) ^ (s[4] >> 11 | s[4] << 21)) +
-			     ((s[4] & s[5]) ^ (~s[4] & s[6])) + word;
-			t2 = ((s[0] >> 2 | s[0] << 30) ^ (s[0] >> 13 | s[0] << 19)) +
-			     ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
-			memmove(s + 1, s, 7 * sizeof(s[0]));
-			s[4] += t1;
-			s[0] = t1 + t2;
-		}
+		memcpy(&word, memory + i * 4, 4);
+		t1 = s[7] + ((s[4] >> 6 | s[4] << 26) ^ (s[4] >> 11 | s[4] << 21)) + ((s[4] & s[5]) ^ (~s[4] & s[6])) +
+		     word;
+		t2 = ((s[0] >> 2 | s[0] << 30) ^ (s[0] >> 13 | s[0] << 19)) +
+		     ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
+		memmove(s + 1, s, 7 * sizeof(s[0]));
+		s[4] += t1;
+		s[0] = t1 + t2;
+	}
 	for (unsigned i = 0; i < 8; i++)
 		work_fold(work, s[i]);
+	work->operations = words;
 }
 
 static void run_syscall(struct work *work, uint8_t *memory)
@@ -89,42 +109,111 @@ static void run_syscall(struct work *work, uint8_t *memory)
 	long first = syscall(SYS_getppid);
 
 	(void)memory;
-	for (uint64_t i = 0; i < SYSCALLS * work->scale; i++)
+	work->operations = work_count(work, SYSCALLS);
+	for (uint64_t i = 0; i < work->operations; i++)
 		work_require(syscall(SYS_getppid) == first, "getppid");
 }
 
-static void run_fork(struct work *work, uint8_t *memory)
+/* The program that is started is this one, told to end at once with a status. */
+static void work_exec_exit(unsigned code)
+{
+	char option[] = EXIT_OPTION, text[12], name[] = "work";
+	char *argv[] = { name, option, text, NULL };
+
+	snprintf(text, sizeof(text), "%u", code);
+	execv("/proc/self/exe", argv);
+	_exit(255);
+}
+
+static void run_exec(struct work *work, uint8_t *memory)
 {
 	(void)memory;
-	for (uint64_t i = 0; i < FORKS * work->scale; i++) {
+	work->operations = work_count(work, EXECS);
+	for (uint64_t i = 0; i < work->operations; i++) {
+		unsigned code = (unsigned)(i & 0x7f);
 		int status;
 		pid_t child = fork();
 
 		work_require(child >= 0, "fork");
 		if (child == 0)
-			_exit((int)(i & 0x7f));
-		work_require(waitpid(child, &status, 0) == child && WIFEXITED(status), "waitpid");
+			work_exec_exit(code);
+		work_require(waitpid(child, &status, 0) == child, "waitpid");
+		work_require(WIFEXITED(status) && WEXITSTATUS(status) == (int)code, "the program started");
 		work_fold(work, (uint64_t)WEXITSTATUS(status));
 	}
 }
 
+/* The word at an offset of memory that work_fill_words has filled. */
+static uint64_t work_word_at(size_t offset)
+{
+	uint64_t state = FILL_SEED + offset / 8 * GUEST_RANDOM_STEP;
+
+	return guest_random(&state);
+}
+
+/* The child writes the first word of each page, and finds it and, behind it, what its parent had written. */
+static int work_cow_child(uint8_t *memory, uint64_t pages, uint64_t key)
+{
+	for (size_t at = 0; at < pages * GUEST_PAGE_SIZE; at += GUEST_PAGE_SIZE) {
+		uint64_t word = at ^ key;
+
+		memcpy(memory + at, &word, 8);
+	}
+	for (size_t at = 0; at < pages * GUEST_PAGE_SIZE; at += GUEST_PAGE_SIZE) {
+		uint64_t words[2];
+
+		memcpy(words, memory + at, 16);
+		if (words[0] != (at ^ key) || words[1] != work_word_at(at + 8))
+			return 1;
+	}
+	return 0;
+}
+
+static void run_cow(struct work *work, uint8_t *memory)
+{
+	uint64_t pages = work_count(work, COW_PAGES);
+
+	for (unsigned i = 0; i < COW_FORKS; i++) {
+		int status;
+		pid_t child = fork();
+
+		work_require(child >= 0, "fork");
+		if (child == 0)
+			_exit(work_cow_child(memory, pages, guest_mix(i + 1)));
+		work_require(waitpid(child, &status, 0) == child && status == 0, "the child that writes");
+		for (size_t at = 0; at < pages * GUEST_PAGE_SIZE; at += GUEST_PAGE_SIZE) {
+			uint64_t word;
+
+			memcpy(&word, memory + at, 8);
+			work_require(word == work_word_at(at), "the parent's memory");
+		}
+	}
+	work_fold(work, pages);
+	work->operations = COW_FORKS * pages;
+}
+
 static void run_fault(struct work *work, uint8_t *memory)
 {
+	uint64_t batches = work_count(work, FAULTS / FAULT_BATCH);
+
 	(void)memory;
-	for (uint64_t i = 0; i < FAULTS * work->scale / FAULT_BATCH; i++) {
+	for (uint64_t i = 0; i < batches; i++) {
 		volatile uint8_t *batch = work_map(FAULT_BATCH * GUEST_PAGE_SIZE);
 
 		for (unsigned page = 0; page < FAULT_BATCH; page++)
-			batch[page * GUEST_PAGE_SIZE] = (uint8_t)page;
-		work_fold(work, batch[(i % FAULT_BATCH) * GUEST_PAGE_SIZE]);
+			batch[page * GUEST_PAGE_SIZE] = (uint8_t)(page + i);
+		for (unsigned page = 0; page < FAULT_BATCH; page++)
+			work_require(batch[page * GUEST_PAGE_SIZE] == (uint8_t)(page + i), "a new page");
 		work_require(munmap((void *)(uintptr_t)batch, FAULT_BATCH * GUEST_PAGE_SIZE) == 0, "munmap");
 	}
+	work_fold(work, batches);
+	work->operations = batches * FAULT_BATCH;
 }
 
 /* Every round is two switches: there and back, on one CPU. */
-static void run_switch(struct work *work, uint8_t *memory)
+static void run_pipe(struct work *work, uint8_t *memory)
 {
-	uint64_t rounds = SWITCHES * work->scale / 2;
+	uint64_t rounds = work_count(work, ROUND_TRIPS);
 	int there[2], back[2], status;
 	uint32_t word = 1;
 	pid_t child;
@@ -153,66 +242,138 @@ static void run_switch(struct work *work, uint8_t *memory)
 		close(back[i]);
 	}
 	work_fold(work, word);
+	work->operations = rounds;
 }
 
 static void run_read(struct work *work, uint8_t *memory)
 {
 	uint64_t state = 1, sum = 0;
 
-	for (uint64_t i = 0; i < READS * work->scale; i++) {
-		uint64_t at = guest_random(&state) % (READ_BYTES / 8), word;
+	work->operations = work_count(work, READS);
+	for (uint64_t i = 0; i < work->operations; i++) {
+		uint64_t word, at;
 
+		state = state * 6364136223846793005u + 1442695040888963407u;
+		at = (state >> 32) % (READ_BYTES / 8);
 		memcpy(&word, memory + at * 8, 8);
 		sum += word;
 	}
 	work_fold(work, sum);
 }
 
+/* Another page in each round: the factor is odd, the pages are a power of two. */
+static size_t work_protect_offset(uint64_t round)
+{
+	return round * 7919 % PROTECT_PAGES * GUEST_PAGE_SIZE;
+}
+
 static void run_mprotect(struct work *work, uint8_t *memory)
 {
-	volatile uint8_t *bytes = memory;
-	uint64_t sum = 0;
+	size_t bytes = PROTECT_PAGES * GUEST_PAGE_SIZE;
+	uint64_t rounds = work_count(work, PROTECTS), last = 0, again = 0;
 
-	for (uint64_t i = 0; i < PROTECTS * work->scale; i++) {
-		size_t at = (size_t)(i % PROTECT_PAGES) * GUEST_PAGE_SIZE;
+	for (uint64_t i = 0; i < rounds; i++) {
+		uint8_t *at = memory + work_protect_offset(i);
+		uint64_t word;
 
-		work_require(mprotect(memory, PROTECT_PAGES * GUEST_PAGE_SIZE, PROT_READ) == 0, "mprotect");
-		sum += bytes[at];
-		work_require(mprotect(memory, PROTECT_PAGES * GUEST_PAGE_SIZE, PROT_READ | PROT_WRITE) == 0,
-			     "mprotect");
-		bytes[at] = (uint8_t)(sum + i);
+		work_require(mprotect(memory, bytes, PROT_READ) == 0, "mprotect");
+		memcpy(&word, at, 8);
+		work_require(word == work_word_at(work_protect_offset(i)), "a page made read-only");
+		work_require(mprotect(memory, bytes, PROT_READ | PROT_WRITE) == 0, "mprotect");
+		last ^= word;
+		memcpy(at + 8, &last, 8);
 	}
-	work_fold(work, sum);
+	for (uint64_t i = 0; i < rounds; i++) {
+		uint64_t words[2];
+
+		memcpy(words, memory + work_protect_offset(i), 16);
+		again ^= words[0];
+		work_require(words[1] == again, "a page made writable");
+	}
+	work_fold(work, last);
+	work->operations = 2 * rounds;
 }
 
 static const struct section sections[] = {
-	{ "hash", run_hash, HASH_BYTES },
-	{ "syscall", run_syscall, 0 },
-	{ "fork", run_fork, 0 },
-	{ "fault", run_fault, 0 },
-	{ "switch", run_switch, 0 },
-	{ "read", run_read, READ_BYTES },
-	{ "mprotect", run_mprotect, PROTECT_PAGES *GUEST_PAGE_SIZE },
+	{ "hash", run_hash, HASH_BYTES, false },
+	{ "exec", run_exec, 0, false },
+	{ "fault", run_fault, 0, false },
+	{ "cow", run_cow, COW_PAGES *GUEST_PAGE_SIZE, false },
+	{ "mprotect", run_mprotect, PROTECT_PAGES *GUEST_PAGE_SIZE, false },
+	{ "syscall", run_syscall, 0, false },
+	{ "pipe", run_pipe, 0, false },
+	{ "read", run_read, READ_BYTES, true },
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))
 
-/* TSC ticks of one section; the memory that it reads is filled before and freed after. */
+static void work_fill_words(uint8_t *memory, size_t bytes, uint64_t *state)
+{
+	for (size_t i = 0; i < bytes; i += 8) {
+		uint64_t word = guest_random(state);
+
+		memcpy(memory + i, &word, 8);
+	}
+}
+
+/* The kernel copies the words into a file of memory, and maps it with every page present: no access through the
+ * mapping. */
+static uint8_t *work_map_by_kernel(size_t bytes)
+{
+	uint64_t state = FILL_SEED;
+	uint8_t *chunk = work_map(CHUNK_BYTES), *memory;
+	int file = memfd_create("work", 0);
+
+	work_require(file >= 0, "memfd_create");
+	for (size_t done = 0; done < bytes; done += CHUNK_BYTES) {
+		work_fill_words(chunk, CHUNK_BYTES, &state);
+		work_require(write(file, chunk, CHUNK_BYTES) == CHUNK_BYTES, "write to a memory file");
+	}
+	memory = mmap(NULL, bytes, PROT_READ, MAP_SHARED | MAP_POPULATE, file, 0);
+	work_require(memory != MAP_FAILED, "mmap of a memory file");
+	close(file);
+	munmap(chunk, CHUNK_BYTES);
+	return memory;
+}
+
+/* The C library starts it without copying this process: the memory that a section works on stays as it was filled. */
+static void work_look(const struct work *work)
+{
+	fflush(stdout);
+	if (work->around != NULL)
+		work_require(system(work->around) == 0, work->around);
+}
+
+/*
+ * Sleeps to the beginning of a period of the clock: what the kernel has put off is done by then, and its tick falls on
+ * the same operations on every machine.
+ */
+static void work_settle(void)
+{
+	uint64_t at = (guest_now_ns() / SETTLE_NS + 2) * SETTLE_NS;
+	struct timespec until = { .tv_sec = (time_t)(at / 1000000000u), .tv_nsec = (long)(at % 1000000000u) };
+
+	work_require(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == 0, "sleep");
+}
+
+/* TSC ticks of one section; the memory that it works on is filled before and freed after. */
 static uint64_t work_run_section(struct work *work, const struct section *section)
 {
-	uint64_t state = 7, start, ticks;
+	uint64_t state = FILL_SEED, start, ticks;
 	uint8_t *memory = NULL;
 
-	if (section->memory_bytes > 0) {
+	if (section->by_kernel)
+		memory = work_map_by_kernel(section->memory_bytes);
+	else if (section->memory_bytes > 0) {
 		memory = work_map(section->memory_bytes);
-		for (size_t i = 0; i < section->memory_bytes; i += 8) {
-			uint64_t word = guest_random(&state);
-
-			memcpy(memory + i, &word, 8);
-		}
+		work_fill_words(memory, section->memory_bytes, &state);
 	}
+	work_look(work);
+	work_look(work);
+	work_settle();
 	start = guest_tsc();
 	section->run(work, memory);
 	ticks = guest_tsc() - start;
+	work_look(work);
 	if (memory != NULL)
 		munmap(memory, section->memory_bytes);
 	return ticks;
@@ -248,46 +409,75 @@ static const struct section *work_find_section(const char *name)
 
 static void work_usage(void)
 {
-	puts("work [--section NAME] [--scale K]\n"
-	     "Runs a fixed set of operations (K times as many; 1) and prints TSC ticks of each section as one line of "
-	     "JSON.");
+	puts("work [--section NAME] [--percent P] [--around COMMAND]\n"
+	     "Runs the fixed loads (P percent of the operations; 100) and prints TSC ticks of each as one line of "
+	     "JSON.\n"
+	     "COMMAND is run twice right before each load, so that what it costs itself is known, and once right "
+	     "after.");
 	exit(0);
 }
 
-int main(int argc, char **argv)
+static const struct section *work_parse(int argc, char **argv, struct work *work)
 {
-	struct work work = { .scale = 1 };
 	const struct section *only = NULL;
-	uint64_t ticks[SECTION_COUNT] = { 0 }, total = 0;
-	const char *separator = "";
-	bool fixed;
 
 	for (int i = 1; i < argc; i++) {
-		if (strcmp(argv[i], "--scale") == 0)
-			work.scale = guest_option_number(argc, argv, &i);
+		if (strcmp(argv[i], EXIT_OPTION) == 0)
+			_exit((int)guest_option_number(argc, argv, &i));
+		else if (strcmp(argv[i], "--percent") == 0)
+			work->percent = guest_option_number(argc, argv, &i);
 		else if (strcmp(argv[i], "--section") == 0 && i + 1 < argc)
 			only = work_find_section(argv[++i]);
+		else if (strcmp(argv[i], "--around") == 0 && i + 1 < argc)
+			work->around = argv[++i];
 		else if (strcmp(argv[i], "--help") == 0)
 			work_usage();
 		else {
 			fprintf(stderr, "work: unknown option %s\n", argv[i]);
-			return 2;
+			exit(2);
 		}
 	}
-	fixed = work_fix_addresses(argv);
-	work_require(guest_pin_near(0, guest_cpu_limit()) < guest_cpu_limit(), "pinning to a CPU");
-	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
-	for (unsigned i = 0; i < SECTION_COUNT; i++)
-		if (only == NULL || only == &sections[i])
-			total += ticks[i] = work_run_section(&work, &sections[i]);
+	/* More than all would leave the memory that the sections work on. */
+	if (work->percent < 1 || work->percent > 100) {
+		fputs("work: --percent takes 1 to 100\n", stderr);
+		exit(2);
+	}
+	return only;
+}
 
-	printf("{\"tool\": \"work\", \"scale\": %lu, \"fixed_addresses\": %s, \"sections\": {", work.scale,
-	       fixed ? "true" : "false");
+static void work_print_numbers(const char *name, const uint64_t *numbers, const bool *ran)
+{
+	const char *separator = "";
+
+	printf(", \"%s\": {", name);
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
-		if (only == NULL || only == &sections[i]) {
-			printf("%s\"%s\": %lu", separator, sections[i].name, ticks[i]);
+		if (ran[i]) {
+			printf("%s\"%s\": %lu", separator, sections[i].name, numbers[i]);
 			separator = ", ";
 		}
-	printf("}, \"total\": %lu, \"checksum\": \"%016lx\"}\n", total, work.checksum);
+	putchar('}');
+}
+
+int main(int argc, char **argv)
+{
+	struct work work = { .percent = 100 };
+	const struct section *only = work_parse(argc, argv, &work);
+	uint64_t ticks[SECTION_COUNT] = { 0 }, operations[SECTION_COUNT] = { 0 }, total = 0;
+	bool fixed = work_fix_addresses(argv), ran[SECTION_COUNT];
+
+	work_require(guest_pin_near(0, guest_cpu_limit()) < guest_cpu_limit(), "pinning to a CPU");
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+	for (unsigned i = 0; i < SECTION_COUNT; i++) {
+		ran[i] = only == NULL || only == &sections[i];
+		if (ran[i]) {
+			total += ticks[i] = work_run_section(&work, &sections[i]);
+			operations[i] = work.operations;
+		}
+	}
+	printf("{\"tool\": \"work\", \"percent\": %lu, \"fixed_addresses\": %s", work.percent,
+	       fixed ? "true" : "false");
+	work_print_numbers("sections", ticks, ran);
+	work_print_numbers("operations", operations, ran);
+	printf(", \"total\": %lu, \"checksum\": \"%016lx\"}\n", total, work.checksum);
 	return 0;
 }

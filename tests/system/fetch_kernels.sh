@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Downloads Debian's kernel packages (never installs them) and unpacks what the tests boot:
 #   fetch_kernels.sh DIRECTORY NAME=METAPACKAGE...
-# leaves DIRECTORY/vmlinuz-NAME, config-NAME, version-NAME and modules-NAME/ with the few modules that tests load.
+# leaves DIRECTORY/vmlinuz-NAME, config-NAME, version-NAME, modules-NAME/ with the few modules that tests load, and kvm-NAME/
+# with those of KVM, which stay out of the tests' initramfs.
 # The package's own digest is checked by apt.
 set -eu
 
 modules="efivarfs msr"
+kvm_modules="irqbypass ccp kvm kvm-amd"
 
 directory=$1
 shift
@@ -15,6 +17,18 @@ mkdir -p "$directory"
 # The metapackage depends on exactly one image package, whose name carries the version.
 image_package() {
 	apt-cache depends "$1" | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }'
+}
+
+# Where a kernel lacks one (it may be built in, or not wanted there) none is copied.
+copy_modules() {
+	tree=$1
+	to=$2
+	shift 2
+	rm -rf "$to"
+	mkdir "$to"
+	for module in "$@"; do
+		find "$tree/lib/modules" -name "$module.ko" -exec cp {} "$to/" ';'
+	done
 }
 
 unpack_kernel() {
@@ -27,11 +41,8 @@ unpack_kernel() {
 	dpkg-deb -x "$work"/*.deb "$work/tree"
 	cp "$work"/tree/boot/config-* "$directory/config-$name"
 	echo "${package#linux-image-}" >"$directory/version-$name"
-	rm -rf "$directory/modules-$name"
-	mkdir "$directory/modules-$name"
-	for module in $modules; do
-		find "$work/tree/lib/modules" -name "$module.ko" -exec cp {} "$directory/modules-$name/" ';'
-	done
+	copy_modules "$work/tree" "$directory/modules-$name" $modules
+	copy_modules "$work/tree" "$directory/kvm-$name" $kvm_modules
 	cp "$work"/tree/boot/vmlinuz-* "$directory/vmlinuz-$name.new"
 	mv "$directory/vmlinuz-$name.new" "$directory/vmlinuz-$name"
 	rm -rf "$work"

@@ -8,10 +8,10 @@ from machine import MachineError
 REQUESTS = ("virtualize", "visit_on", "devirtualize", "visit_off")
 
 
-def counted(machine_of, seed, script, **how):
+def counted(machine_of, seed, script, timeout=600, **how):
     """Runs `script` on a machine with counted instructions; returns what it printed. `machine_of` makes a Machine."""
     with machine_of(cpus=1, icount=seed, agent=False, files={"autorun": script}, **how) as machine:
-        status = machine.wait_exit(600)
+        status = machine.wait_exit(timeout)
         lines = machine.second.splitlines()
         if status != 0 or not lines or lines[-1] != "autorun status 0":
             raise MachineError(f"QEMU's status {status}; the script said:\n{machine.second}\n{machine.console[-2000:]}")

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The fixed loads of the guest program `work`, counted in instructions on one machine after another. Shared with bench/.
+
+Every machine has one CPU and counted instructions, and does the loads once before they are measured, so that what an OS does
+only once has been done. What a system prints are lines:
+
+    load PHASE NAME         a load comes
+    counters JSON           of the VMM, where there is one: twice right before the load, once right after it
+    {"tool": "work" ...}    what the load took
+
+The TSC counts instructions of the machine as a whole, those of a VMM among them.
+"""
+
+import dataclasses
+import json
+
+import switch_cost
+from machine import MachineError
+from registry import check
+
+MEMORY = "512M"
+SEED = 1
+TIMEOUT = 1800
+
+LOADS = {  # sections of tests/guest/work.c, and what all of their operations are
+    "exec": "fork+exec x300",
+    "fault": "page faults 64K",
+    "cow": "fork + COW 4x4K",
+    "mprotect": "mprotect x400 of 16M",
+    "syscall": "200K system calls",
+    "pipe": "10K pipe round trips",
+    "read": "2M random reads, 64M",
+}
+BACKENDS = ("nested",)  # of `scrimctl virtualize --backend`, in the order of the table's columns
+QUIETLY = 'quietly() { "$@" >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }; }\n'
+LOOK_AT_NOTHING = "true"
+LOOK_AT_SCRIM = 'echo "counters $(scrimctl status --json | tr -d "\\n")"'
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """One load on one system. Of the VMM: `status` at the end, `counters` by how much each has grown, the looking left out."""
+
+    instructions: int
+    operations: int
+    checksum: str
+    counters: dict
+    status: dict
+
+
+def measure(phase, percent, look=LOOK_AT_NOTHING):
+    """Shell script: every load, as of `phase`; `look` is a command that has a line of counters printed."""
+    return (f"for load in {' '.join(LOADS)}; do\necho load {phase} $load\n"
+            f"work --percent {percent} --section $load --around '{look}' || exit\ndone\n")
+
+
+def bare(machine_of, percent=100):
+    """{"bare": {load: Seen}}"""
+    script = measure("warm-up", percent) + measure("bare", percent)
+    return parsed(switch_cost.counted(machine_of, SEED, script, scrim=False, memory=MEMORY, timeout=TIMEOUT))
+
+
+def scrim_script(percent, backends=BACKENDS):
+    """Native, then each back-end with every page at home and with all of them scattered."""
+    script = QUIETLY + measure("warm-up", percent) + measure("native", percent, LOOK_AT_SCRIM)
+    for backend in backends:
+        script += f"quietly scrimctl virtualize --backend {backend}\n" + measure(backend, percent, LOOK_AT_SCRIM)
+        script += "quietly scrimctl scatter --batch 256\n" + measure(f"{backend}-scattered", percent, LOOK_AT_SCRIM)
+        script += "quietly scrimctl check\nquietly scrimctl devirtualize --batch 256\nquietly scrimctl check\n"
+    return script
+
+
+def scrim(machine_of, percent=100, backends=BACKENDS):
+    """{phase: {load: Seen}}; the phases are native, NAME and NAME-scattered for each back-end."""
+    return parsed(switch_cost.counted(machine_of, SEED, scrim_script(percent, backends), scrim=True, memory=MEMORY,
+                                      options="dma-free=all reserve=32M", timeout=TIMEOUT))
+
+
+def parsed(lines):
+    """{phase: {load: Seen}}, the warm-up left out."""
+    seen, phase, load, looks = {}, None, None, []
+    for line in lines:
+        word, _, rest = line.partition(" ")
+        if word == "load":
+            (phase, load), looks = rest.split(), []
+        elif word == "counters":
+            looks.append(json.loads(rest))
+        else:
+            result = json.loads(line)
+            if not result["fixed_addresses"]:
+                raise MachineError("work: addresses were random")
+            seen.setdefault(phase, {})[load] = Seen(result["sections"][load], result["operations"][load], result["checksum"],
+                                                    grown(*looks), looks[-1] if looks else {})
+    seen.pop("warm-up")
+    return seen
+
+
+def counts(look):
+    """What counts, of a status of Scrim's; KVM's counters are flat already."""
+    if "version" not in look:
+        return look
+    causes = {f"exits_{cause}": count for cause, count in look["exits"]["by_cause"].items()}
+    return {"exits": look["exits"]["total"], **causes, **look["counters"]}
+
+
+def grown(*looks):
+    """By how much each counter has grown between the last two looks, without what one look itself adds; {} where nobody looked."""
+    if not looks:
+        return {}
+    first, before, after = map(counts, looks)
+    check("version" not in looks[0] or before["exits"] > first["exits"], "a look at Scrim is an exit, and it was not counted")
+    return {name: after[name] - before[name] - (before[name] - first[name]) for name in after}
+
+
+def total(loads):
+    """Instructions of all loads of a phase."""
+    return sum(seen.instructions for seen in loads.values())
+
+
+def ratios(loads, reference):
+    """{load: instructions as a multiple of those of the reference}"""
+    return {load: seen.instructions / reference[load].instructions for load, seen in loads.items()}
+
+
+def check_same_work(phases):
+    """Every system has computed the same: {phase: {load: Seen}}."""
+    for load in LOADS:
+        checksums = {phase: loads[load].checksum for phase, loads in phases.items()}
+        check(len(set(checksums.values())) == 1, f"{load}: checksums differ: {checksums}")
