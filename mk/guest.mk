@@ -8,9 +8,9 @@ GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost 
 		  twins stepcost redisload)
 GUEST_IMAGES := $(BUILD)/guest-image/multiboot_guest.elf
 GUEST32_CFLAGS := $(CSTD) -m32 -march=i686 -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
-		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none
-GUEST32_SRC := $(wildcard $(GUEST_DIR)/multiboot_guest/*.c $(GUEST_DIR)/multiboot_guest/*.S)
-GUEST32_OBJ := $(patsubst $(GUEST_DIR)/%,$(BUILD)/guest-obj/%.o,$(GUEST32_SRC))
+		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none -I$(GUEST_DIR) -Iabi
+# Each kernel: its own directory, and kernel/, which they share.
+guest32-obj = $(patsubst $(GUEST_DIR)/%,$(BUILD)/guest-obj/%.o,$(foreach room,kernel $(1),$(wildcard $(GUEST_DIR)/$(room)/*.[cS])))
 
 $(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
 	$(Q)mkdir -p $(@D)
@@ -35,13 +35,19 @@ $(GUEST_PROGRAMS) $(BUILD)/guest-test/portfuzz_mock:
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_LDFLAGS) $^ -o $@
 
-$(BUILD)/guest-obj/multiboot_guest/%.o: $(GUEST_DIR)/multiboot_guest/%
+define guest32-compile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST32_CFLAGS) -MMD -MP -c $< -o $@
+endef
+$(BUILD)/guest-obj/%.c.o: $(GUEST_DIR)/%.c
+	$(guest32-compile)
+$(BUILD)/guest-obj/%.S.o: $(GUEST_DIR)/%.S
+	$(guest32-compile)
 
-$(BUILD)/guest-image/multiboot_guest.elf: $(GUEST32_OBJ) $(GUEST_DIR)/multiboot_guest/link.ld
+$(BUILD)/guest-image/multiboot_guest.elf: $(call guest32-obj,multiboot_guest)
+$(GUEST_IMAGES): $(GUEST_DIR)/kernel/link.ld
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/multiboot_guest/link.ld $(GUEST32_OBJ) -o $@
+	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/kernel/link.ld $(filter %.o,$^) -o $@
 
 guest-build: $(GUEST_PROGRAMS) $(GUEST_IMAGES)
 
