@@ -6,7 +6,7 @@ GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUES
 GUEST_LDFLAGS := -static -pthread -Wl,-s
 GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost switcher hammer \
 		  twins stepcost redisload)
-GUEST_IMAGES := $(BUILD)/guest-image/multiboot_guest.elf
+GUEST_IMAGES := $(addprefix $(BUILD)/guest-image/,multiboot_guest.elf paging_guest.elf)
 GUEST32_CFLAGS := $(CSTD) -m32 -march=i686 -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
 		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none -I$(GUEST_DIR) -Iabi
 # Each kernel: its own directory, and kernel/, which they share.
@@ -45,6 +45,7 @@ $(BUILD)/guest-obj/%.S.o: $(GUEST_DIR)/%.S
 	$(guest32-compile)
 
 $(BUILD)/guest-image/multiboot_guest.elf: $(call guest32-obj,multiboot_guest)
+$(BUILD)/guest-image/paging_guest.elf: $(call guest32-obj,paging_guest)
 $(GUEST_IMAGES): $(GUEST_DIR)/kernel/link.ld
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/kernel/link.ld $(filter %.o,$^) -o $@
