@@ -77,7 +77,7 @@ struct arena {
 	union table own_narrow[2], own_wide[4]; /* last level, Identity, of the guest's own */
 	union table own_directory, own_pointers, own_top;
 	union table test[MODEL_LEVELS_MAX + 1]; /* by level */
-	union table spare[3];
+	union table spare[MODEL_LEVELS_MAX];
 	union table frames[FRAMES];
 };
 
@@ -164,6 +164,7 @@ void probe_disturb_every(uint32_t cases);
 /* Every `thin`th combination is made. */
 void flags_run(uint32_t thin);  /* flags.c: entries, rights, reserved bits, at random */
 void tables_run(void);          /* tables.c: what an OS does with tables: flushes, aliases, tables that map themselves, splits */
+void storm_run(void);           /* storm.c: many pages, changed at random */
 void pointers_run(void);        /* pointers.c: CR3, PAE's top level, addresses */
 void switches_run(void);        /* switches.c: from each mode to each */
 

@@ -15,7 +15,7 @@
 #define DEBUG_EXIT_BAD 0x11u
 #define SCATTER_EVERY 701u
 #define SHARE_EVERY 89u
-#define THIN_AGAIN 5u /* for the passes after the first */
+#define THIN_AGAIN 7u /* for the passes after the first */
 
 static bool word_is(const char *at, const char *word)
 {
@@ -82,6 +82,7 @@ static void pass(const char *name, uint32_t thin)
 		}
 		mode_enter((enum mode)mode);
 		tables_run();
+		storm_run();
 		pointers_run();
 		flags_run(thin);
 	}

@@ -9,7 +9,7 @@
 
 #define WINDOW 0x155u   /* an index that nothing else uses: where a table maps itself */
 #define OTHER 7u        /* so many pages behind the test address lies another */
-#define DATA_FLAGS (ENTRY_ALL | ENTRY_ACCESSED)
+#define SECOND_ROOT (&arena.spare[MODEL_LEVELS_MAX - 1])
 
 static uint64_t page_after(uint32_t pages)
 {
@@ -301,48 +301,65 @@ static void space_load(const union table *root)
 	mode_read_cpu();
 }
 
-/* A second root with the first one's tables below it, and an entry on level 1 that only changes in one of them. */
-static void spaces_run(void)
+/* A second root; its tables down to a level are its own, those below both spaces'. Its own last one leads to another frame. */
+static void second_space_make(uint32_t lowest_own)
 {
 	uint64_t page = mode_address();
-	union table *root = &arena.roots[mode_now()], *second = &arena.spare[2];
 	uint32_t levels = mode_shapes[mode_now()].levels;
+	union table *above = SECOND_ROOT;
 
-	probe_group_begin("two-spaces");
-	mode_make_path(1, ENTRY_ALL);
-	/* Spare 1 is the second's own table below the root, with the same tables below; in two levels the root is all there is. */
-	table_copy(second, root);
-	if (levels > 2) {
-		table_copy(&arena.spare[1], mode_table(levels - 1));
-		table_set(second, mode_index(page, levels),
-			  address_of(&arena.spare[1]) | (mode_now() == MODE_PAE ? ENTRY_PRESENT : ENTRY_ALL));
+	table_copy(above, &arena.roots[mode_now()]);
+	for (uint32_t level = levels - 1; level >= lowest_own; level--) {
+		union table *own = &arena.spare[level - 1];
+
+		table_copy(own, mode_table(level));
+		table_set(above, mode_index(page, level + 1),
+			  address_of(own) | (mode_now() == MODE_PAE && level == 2 ? ENTRY_PRESENT : ENTRY_ALL));
+		above = own;
 	}
+	if (lowest_own == 1)
+		table_set(above, mode_index(page, 1), frame_entry(3, ENTRY_ALL));
+}
+
+/* The last table is both spaces'; the load of CR3 is the flush. */
+static void spaces_share_last(void)
+{
+	uint64_t page = mode_address();
+
 	for (uint32_t round = 0; round < 8; round++) {
 		uint64_t flags = (round & 1) != 0 ? ENTRY_ALL : ENTRY_PRESENT | ENTRY_USER;
 
 		mode_set_controls((round & 2) != 0 ? CONTROL_WP : 0);
-		space_load(root);
+		space_load(&arena.roots[mode_now()]);
 		use(page);
-		/* Shared by both: the load of CR3 is the flush. */
 		entry_set(page, 1, frame_entry(round % 3, flags));
-		space_load(second);
+		space_load(SECOND_ROOT);
 		use(page);
 		entry_set(page, 1, frame_entry((round + 1) % 3, ENTRY_ALL));
-		space_load(root);
+		space_load(&arena.roots[mode_now()]);
 		use(page);
 	}
-	/* The second's alone: its way leads elsewhere now. */
-	table_copy(&arena.spare[0], mode_table(1));
-	table_set(&arena.spare[0], mode_index(page, 1), frame_entry(3, ENTRY_ALL));
-	if (levels <= 3) {
-		table_set(levels == 2 ? second : &arena.spare[1], mode_index(page, 2), address_of(&arena.spare[0]) | ENTRY_ALL);
-		for (uint32_t round = 0; round < 4; round++) {
-			space_load(round % 2 == 0 ? second : root);
-			use(page);
-		}
+}
+
+static void spaces_run(void)
+{
+	uint64_t page = mode_address();
+
+	probe_group_begin("two-spaces");
+	/* From nothing below the root the second's own, to everything. */
+	for (uint32_t lowest = mode_shapes[mode_now()].levels; lowest > 1; lowest--) {
+		mode_make_path(1, ENTRY_ALL);
+		second_space_make(lowest);
+		spaces_share_last();
 	}
-	space_load(root);
 	mode_set_controls(0);
+	mode_make_path(1, ENTRY_ALL);
+	second_space_make(1);
+	for (uint32_t round = 0; round < 6; round++) {
+		space_load(round % 2 == 0 ? SECOND_ROOT : &arena.roots[mode_now()]);
+		use(page);
+	}
+	space_load(&arena.roots[mode_now()]);
 	probe_group_end();
 }
 
