@@ -9,6 +9,7 @@
  */
 #include "guest_util.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,13 +282,13 @@ int main(int argc, char **argv)
 		if (only == NULL || only == &sections[i])
 			total += ticks[i] = work_run_section(&work, &sections[i]);
 
-	printf("{\"tool\": \"work\", \"scale\": %lu, \"fixed_addresses\": %s, \"sections\": {", work.scale,
+	printf("{\"tool\": \"work\", \"scale\": %" PRIu64 ", \"fixed_addresses\": %s, \"sections\": {", work.scale,
 	       fixed ? "true" : "false");
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
 		if (only == NULL || only == &sections[i]) {
-			printf("%s\"%s\": %lu", separator, sections[i].name, ticks[i]);
+			printf("%s\"%s\": %" PRIu64, separator, sections[i].name, ticks[i]);
 			separator = ", ";
 		}
-	printf("}, \"total\": %lu, \"checksum\": \"%016lx\"}\n", total, work.checksum);
+	printf("}, \"total\": %" PRIu64 ", \"checksum\": \"%016" PRIx64 "\"}\n", total, work.checksum);
 	return 0;
 }
