@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Downloads Debian's kernel packages (never installs them) and unpacks what the tests boot:
-#   fetch_kernels.sh DIRECTORY NAME=METAPACKAGE...
+#   [MODULES="NAME..."] fetch_kernels.sh DIRECTORY NAME=METAPACKAGE...
 # leaves DIRECTORY/vmlinuz-NAME, config-NAME, version-NAME and modules-NAME/ with the few modules that tests load.
 # The package's own digest is checked by apt.
 set -eu
 
-modules="efivarfs msr"
+modules=${MODULES-efivarfs msr}
 
 directory=$1
 shift
