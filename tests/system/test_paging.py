@@ -17,13 +17,13 @@ DEBUG_EXIT = ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]
 EXIT_OK, EXIT_BAD = 33, 35
 
 
-def paging_log(t, levels, scrim, words=""):
+def paging_log(t, levels, scrim, words="", cpus=1):
     """Boots the guest with these words on its command line. Returns QEMU's exit status and the log, line by line."""
     check(PAGING_GUEST.exists(), f"{PAGING_GUEST} is not built: run `make guest-build`")
     # QEMU gives a multiboot kernel the file's name as its first word, and Scrim hands on what follows that word.
     words = f"thin={t.pick(short=levels - 3, long=1)} {words}"
     args = f"{PAGING_GUEST} {words}" if scrim else words
-    with t.machine(scrim=scrim, kernel=PAGING_GUEST, kernel_args=args, initrd=None, memory="128M", agent=False,
+    with t.machine(scrim=scrim, kernel=PAGING_GUEST, kernel_args=args, initrd=None, memory="128M", agent=False, cpus=cpus, threads="multi" if cpus > 1 else "single",
                    options="dma-free=all reserve=8M", cpu=CPU_MODEL + (",+la57" if levels == 5 else ""), extra=DEBUG_EXIT) as machine:
         status = machine.wait_exit()
         return status, machine.console.splitlines()
@@ -82,6 +82,30 @@ def paging_nested_4(t):
 @test("paging-nested-5", cost=30)
 def paging_nested_5(t):
     driven(t, 5, "nested")
+
+
+def atomic(t, backend):
+    """Two CPUs at one entry: one has its marks set, the other changes it by itself. Each in a thread of its own: this guest loads no FPU
+    state (docs/decisions/0011)."""
+    logs = []
+    for scrim in (False, True):
+        status, log = paging_log(t, 4, scrim, f"second=only backend={backend if scrim else 'none'}", cpus=2)
+        text = "\n".join(log)
+        check(status == EXIT_OK and re.search(r"^\d+ cases, hash [0-9a-f]+, 0 differ$", text, re.MULTILINE), f"the guest ended with {status}:\n{text}")
+        for mode in MODES:
+            check_equal(len(re.findall(rf"^{mode} atomic-marks: [1-9]\d* cases", text, re.MULTILINE)), 3, f"passes of {mode}")
+        logs.append([line for line in log if not re.match(MAY_DIFFER, line)])
+    check(logs[0] == logs[1], "bare:\n" + "\n".join(logs[0]) + "\non Scrim:\n" + "\n".join(logs[1]))
+
+
+@test("paging-atomic-native", cost=10)
+def paging_atomic_native(t):
+    atomic(t, "none")
+
+
+@test("paging-atomic-nested", cost=20)
+def paging_atomic_nested(t):
+    atomic(t, "nested")
 
 
 @test("paging-model-notices", cost=8)

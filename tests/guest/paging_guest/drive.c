@@ -39,8 +39,13 @@ static uint64_t info(enum scrim_info which)
 
 static void visit(void)
 {
-	while (ask("visit", SCRIM_OP_VISIT, 0, 0).result[0] != 0)
-		;
+	uint64_t left;
+
+	do {
+		left = ask("visit", SCRIM_OP_VISIT, 0, 0).result[0];
+		if (left != 0 && second_is_there())
+			left = second_visit();
+	} while (left != 0);
 }
 
 /* The one place where a back-end is chosen. Scrim has one so far, and it is what VIRTUALIZE gives. */

@@ -168,6 +168,15 @@ void storm_run(void);           /* storm.c: many pages, changed at random */
 void pointers_run(void);        /* pointers.c: CR3, PAE's top level, addresses */
 void switches_run(void);        /* switches.c: from each mode to each */
 
+/* --- second.c: a second CPU, which changes entries that are in use ---------------------------------------------------- */
+
+/* Without paging, before memory is virtualized. */
+void second_start(void);
+bool second_is_there(void);
+/* The second CPU visits Scrim. Returns how many CPUs are left. */
+uint64_t second_visit(void);
+void second_run(void);
+
 /* --- drive.c: Scrim, by its control port ------------------------------------------------------------------------------ */
 
 enum drive_backend { DRIVE_NONE, DRIVE_NESTED, DRIVE_SHADOW, DRIVE_VTLB, DRIVE_BACKENDS };
