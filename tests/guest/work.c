@@ -86,7 +86,7 @@ static uint8_t *work_map(size_t bytes)
 static void run_hash(struct work *work, uint8_t *memory)
 {
 	uint32_t s[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
-	size_t words = work_count(work, HASH_BYTES / 4);
+	size_t words = (size_t)work_count(work, HASH_BYTES / 4);
 
 	for (size_t i = 0; i < words; i++) {
 		uint32_t word, t1, t2;
