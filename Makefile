@@ -25,7 +25,7 @@ system-test: ## system tests by name: make system-test FILTER=boot
 unit-build: ## the unit tests, under ASan and UBSan
 guest-build: ## the programs that run inside the tests' machines
 clean: ## remove what was built; downloaded kernels stay
-	rm -rf $(addprefix $(BUILD)/,target obj unit clang guest guest-obj guest-image guest-test tests layers.stamp scrim.elf scrim.debug scrimctl)
+	rm -rf $(addprefix $(BUILD)/,target obj obj-i386 unit clang guest guest-obj guest-i386 guest-i386-obj guest-image guest-test tests layers.stamp scrim.elf scrim.debug scrimctl)
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort | \

@@ -49,7 +49,7 @@ enum scrim_status {
 	SCRIM_ENOFRAME,     /* no free frame */
 	SCRIM_ENOTABLE,     /* no memory for Scrim's own tables */
 	SCRIM_EDISPLACED,   /* the page is already displaced */
-	SCRIM_ECPU,         /* not every CPU has switched yet; result 0 = how many are left */
+	SCRIM_ECPU,         /* a CPU is outside Scrim, so that no page is moved; or did not come to a pause */
 	SCRIM_EINVARIANT,   /* CHECK: an invariant does not hold; result 0 = enum scrim_violation, result 1 = an address */
 	SCRIM_STATUS_COUNT
 };

@@ -6,11 +6,13 @@ GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUES
 GUEST_LDFLAGS := -static -pthread -Wl,-s
 GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost switcher hammer \
 		  twins stepcost redisload)
-GUEST_IMAGES := $(BUILD)/guest-image/multiboot_guest.elf
+# The same for i386 kernels; scrimctl for them: tools.mk.
+GUEST_I386_PROGRAMS := $(addprefix $(BUILD)/guest-i386/,load work ask switcher)
+GUEST_IMAGES := $(addprefix $(BUILD)/guest-image/,multiboot_guest.elf paging_guest.elf)
 GUEST32_CFLAGS := $(CSTD) -m32 -march=i686 -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
-		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none
-GUEST32_SRC := $(wildcard $(GUEST_DIR)/multiboot_guest/*.c $(GUEST_DIR)/multiboot_guest/*.S)
-GUEST32_OBJ := $(patsubst $(GUEST_DIR)/%,$(BUILD)/guest-obj/%.o,$(GUEST32_SRC))
+		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none -I$(GUEST_DIR) -Iabi
+# Each kernel: its own directory, and kernel/, which they share.
+guest32-obj = $(patsubst $(GUEST_DIR)/%,$(BUILD)/guest-obj/%.o,$(foreach room,kernel $(1),$(wildcard $(GUEST_DIR)/$(room)/*.[cS])))
 
 $(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
 	$(Q)mkdir -p $(@D)
@@ -35,18 +37,34 @@ $(GUEST_PROGRAMS) $(BUILD)/guest-test/portfuzz_mock:
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST_LDFLAGS) $^ -o $@
 
-$(BUILD)/guest-obj/multiboot_guest/%.o: $(GUEST_DIR)/multiboot_guest/%
+define guest32-compile
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(GUEST32_CFLAGS) -MMD -MP -c $< -o $@
-
-$(BUILD)/guest-image/multiboot_guest.elf: $(GUEST32_OBJ) $(GUEST_DIR)/multiboot_guest/link.ld
+endef
+$(BUILD)/guest-i386-obj/%.o: $(GUEST_DIR)/%.c
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/multiboot_guest/link.ld $(GUEST32_OBJ) -o $@
+	$(Q)$(CC) -m32 -march=i686 $(GUEST_CFLAGS) -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -MMD -MP -c $< -o $@
 
-guest-build: $(GUEST_PROGRAMS) $(GUEST_IMAGES)
+$(BUILD)/guest-i386/load: $(addprefix $(BUILD)/guest-i386-obj/,load.o load_churn.o load_pair.o load_pattern.o load_region.o load_ring.o load_time.o)
+$(BUILD)/guest-i386/%: $(BUILD)/guest-i386-obj/%.o $(BUILD)/guest-i386-obj/guest_util.o
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m32 $(GUEST_LDFLAGS) $^ -o $@
+
+$(BUILD)/guest-obj/%.c.o: $(GUEST_DIR)/%.c
+	$(guest32-compile)
+$(BUILD)/guest-obj/%.S.o: $(GUEST_DIR)/%.S
+	$(guest32-compile)
+
+$(BUILD)/guest-image/multiboot_guest.elf: $(call guest32-obj,multiboot_guest)
+$(BUILD)/guest-image/paging_guest.elf: $(call guest32-obj,paging_guest)
+$(GUEST_IMAGES): $(GUEST_DIR)/kernel/link.ld
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/kernel/link.ld $(filter %.o,$^) -o $@
+
+guest-build: $(GUEST_PROGRAMS) $(GUEST_I386_PROGRAMS) $(BUILD)/guest-i386/scrimctl $(GUEST_IMAGES)
 
 # A test of a test: it gives up every right to a port, so its instructions fault and reach none.
 guest-test: $(BUILD)/guest-test/portfuzz_mock ## the fuzzer of the port against mocks that keep or break the ABI
 	$(Q)$(GUEST_DIR)/portfuzz_mock_test.sh $<
 .PHONY: guest-build guest-test
--include $(wildcard $(BUILD)/guest-obj/*.d $(BUILD)/guest-obj/*/*.d)
+-include $(wildcard $(BUILD)/guest-obj/*.d $(BUILD)/guest-obj/*/*.d $(BUILD)/guest-i386-obj/*.d)

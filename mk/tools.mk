@@ -11,6 +11,17 @@ $(BUILD)/obj/tools/scrimctl/%.o: tools/scrimctl/%.c
 $(BUILD)/scrimctl: $(SCRIMCTL_OBJ)
 	$(CC) -static -pthread $^ -ljansson -o $@
 
+# For the tests' i386 kernels: the library is that of the i386 archive (tests/system/fetch_i386.sh), the headers are the host's.
+SCRIMCTL_I386_OBJ := $(patsubst %.c,$(BUILD)/obj-i386/%.o,$(SCRIMCTL_SRC))
+
+$(BUILD)/obj-i386/tools/scrimctl/%.o: tools/scrimctl/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 -march=i686 $(CSTD) -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -O2 $(WARNINGS) -Iabi -MMD -MP -c $< -o $@
+
+$(BUILD)/guest-i386/scrimctl: $(SCRIMCTL_I386_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) -m32 -static -pthread -Wl,-s $^ $(BUILD)/images/i386/libjansson.a -o $@
+
 $(SCRIMCTL_TEST_OBJ): UNIT_CFLAGS += -D_GNU_SOURCE -Itools/scrimctl
 
 $(BUILD)/unit/test_scrimctl: $(SCRIMCTL_TEST_OBJ)
@@ -22,4 +33,4 @@ scrimctl: $(BUILD)/scrimctl
 unit-build: $(BUILD)/unit/test_scrimctl
 
 .PHONY: scrimctl
--include $(SCRIMCTL_OBJ:.o=.d)
+-include $(SCRIMCTL_OBJ:.o=.d) $(SCRIMCTL_I386_OBJ:.o=.d)

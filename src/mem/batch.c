@@ -182,6 +182,13 @@ void mem_batch_copy_slice(const struct mem *mem, const struct mem_batch *batch, 
 	mem->config.port->copy(mem->config.port_context, batch->move, batch->count, offset, bytes);
 }
 
+void mem_batch_copy_some(const struct mem *mem, const struct mem_batch *batch, uint32_t first, uint32_t count)
+{
+	uint32_t left = batch->count - first;
+
+	mem->config.port->copy(mem->config.port_context, batch->move + first, count < left ? count : left, 0, PAGE_SIZE);
+}
+
 void mem_batch_copy(const struct mem *mem, const struct mem_batch *batch)
 {
 	mem_batch_copy_slice(mem, batch, 0, PAGE_SIZE);

@@ -2,7 +2,7 @@
 /*
  * Provides the memory engine: Scrim's physical-to-machine map over Identity, the frames that can hold pages, and the
  * moves. Pure C, no globals, no hardware; the world is reached through mem_port.h. Calls are serialized by the caller
- * (the VMM's lock), except mem_batch_copy, mem_batch_copy_slice, mem_is_ram and, under a condition, mem_translate.
+ * (the VMM's lock), except mem_batch_copy and its like, mem_is_ram and, under a condition, mem_translate.
  *
  * Frames that can hold pages: the boot reserve, lent ranges, and the homes of displaced pages. Each page has one frame
  * or shares one, so that, pages in flight aside, free frames = reserve + lent + what sharing saves: a move never eats
@@ -153,6 +153,9 @@ bool mem_may_displace(const struct mem *mem, gfn_t page);
 
 /* Copies in order. No lock: nobody else deals with these frames. */
 void mem_batch_copy(const struct mem *mem, const struct mem_batch *batch);
+
+/* Of the moves from `first` on `count` at most; the parts one after another. */
+void mem_batch_copy_some(const struct mem *mem, const struct mem_batch *batch, uint32_t first, uint32_t count);
 
 /* Only these bytes of every page, in order: slices of different bytes may be copied at the same time. */
 void mem_batch_copy_slice(const struct mem *mem, const struct mem_batch *batch, uint32_t offset, uint32_t bytes);

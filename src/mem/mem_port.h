@@ -31,7 +31,8 @@ struct mem_port_ops {
 	void (*table_free)(void *context, void *page);
 	/*
 	 * Makes sure that later map_set calls for this page cannot fail: splits large entries, takes table pages. The
-	 * translation itself does not change. False when no memory is left; nothing has changed then.
+	 * translation itself does not change. False when no memory is left: what was prepared along with it, and not set yet, is
+	 * given up then.
 	 */
 	bool (*map_prepare)(void *context, gfn_t page);
 	/*

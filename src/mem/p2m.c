@@ -10,7 +10,8 @@
  *
  * A NULL slot and a leaf full of Identity mean the same, so a leaf may come early (a plan takes it before anything is
  * displaced) and must go when its last page is home. p2m_get() may be called without the lock by a CPU that has not
- * answered the flush behind which the leaf is freed: it loads the slot once.
+ * answered the flush behind which the leaf is freed: it loads the slot once. Entries are written with release and read with
+ * acquire: who sees a page at its new place sees what was copied there.
  */
 #include "mem/p2m.h"
 
@@ -29,7 +30,7 @@ mfn_t p2m_get(const struct mem *mem, gfn_t page, enum mem_access *access)
 		return gfn_home(page);
 	}
 
-	uint64_t entry = __atomic_load_n(&leaf->entry[p2m_index(page)], __ATOMIC_RELAXED);
+	uint64_t entry = __atomic_load_n(&leaf->entry[p2m_index(page)], __ATOMIC_ACQUIRE);
 
 	*access = p2m_entry_access(entry);
 	return p2m_entry_frame(entry);
@@ -75,7 +76,7 @@ void p2m_set(struct mem *mem, gfn_t page, mfn_t frame, enum mem_access access)
 	uint64_t *entry = &slot->leaf->entry[p2m_index(page)], now = p2m_make_entry(frame, access);
 
 	count_entry(mem, slot, page, *entry, (uint32_t)-1);
-	__atomic_store_n(entry, now, __ATOMIC_RELAXED);
+	__atomic_store_n(entry, now, __ATOMIC_RELEASE);
 	count_entry(mem, slot, page, now, 1);
 	if (slot->changed == 0)
 		mem->tidy_due = true;

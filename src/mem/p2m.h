@@ -67,7 +67,7 @@ static inline void p2m_hide(uint64_t *place, uint64_t entry)
 static inline void p2m_bring_home(struct mem *mem, struct p2m_slot *slot, gfn_t page)
 {
 	__atomic_store_n(&slot->leaf->entry[p2m_index(page)], p2m_make_entry(gfn_home(page), MEM_ACCESS_ALL),
-			 __ATOMIC_RELAXED);
+			 __ATOMIC_RELEASE);
 	slot->displaced--;
 	if (--slot->changed == 0)
 		mem->tidy_due = true;

@@ -179,6 +179,8 @@ enum mem_step mem_share_step(struct mem *mem, struct mem_share *share, uint32_t 
 {
 	if (mem->remap.active)
 		return MEM_STEP_WAIT;
+	if (mem->free_frames <= mem->saved) /* invariant 6 */
+		return MEM_STEP_NO_FRAME;
 	share->count = 0;
 	for (; limit > 0 && share->next.n < share->last.n && share->count < SHARE_PAIRS; limit--) {
 		look_at(mem, share, share->next);

@@ -27,7 +27,8 @@ void mem_share_start(struct mem_share *share, gfn_t first, gfn_t last, uint64_t 
 
 /*
  * Looks at `limit` pages at most; holds the lock all through, one flush where candidates were found. Only pages that may
- * be displaced. MEM_STEP_AGAIN, MEM_STEP_DONE; MEM_STEP_WAIT while a homecoming is active. Pages for whose tables there
- * is no memory are passed over.
+ * be displaced. MEM_STEP_AGAIN, MEM_STEP_DONE; MEM_STEP_WAIT while a homecoming is active; MEM_STEP_NO_FRAME where not one
+ * frame is free beyond those that sharing saves, so that what is shared could not come home again. Pages for whose tables
+ * there is no memory are passed over.
  */
 enum mem_step mem_share_step(struct mem *mem, struct mem_share *share, uint32_t limit) MUST_CHECK;

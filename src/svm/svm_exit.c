@@ -263,11 +263,12 @@ void svm_handle_exit(struct cpu *cpu)
 	struct vmcb *vmcb = svm_vmcb(cpu);
 
 	__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
-	guard_wait_held_off(cpu);
-	cpu->exit_start_tsc = rdtsc();
+	/* Before anything is waited for: who waits serves kicks, and a flush is written here. */
 	vmcb->tlb_control = TLB_KEEP;
 	vmcb->event_injection = 0;
 	cpu->step_aside = false;
+	guard_wait_held_off(cpu);
+	cpu->exit_start_tsc = rdtsc();
 	cpu->exits[dispatch(cpu)]++;
 	redeliver(vmcb);
 	guard_apply(cpu);

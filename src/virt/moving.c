@@ -22,6 +22,8 @@ _Static_assert((int)SCRIM_REMAP_DIRECT == MEM_REMAP_DIRECT && (int)SCRIM_REMAP_I
 _Static_assert((int)SCRIM_REVERSE_SEARCH == MEM_REVERSE_SEARCH && (int)SCRIM_REVERSE_REFCOUNT == MEM_REVERSE_REFCOUNT &&
 		       (int)SCRIM_REVERSE_BACKMAP == MEM_REVERSE_BACKMAP, "the engine's");
 
+#define COPY_PAGES 8u
+
 /* Out of the lock for a moment: for whoever holds a batch, and for the kicks of others. */
 static void let_others(struct cpu *self)
 {
@@ -31,10 +33,29 @@ static void let_others(struct cpu *self)
 	machine_lock(self);
 }
 
+/* Nobody begins a batch meanwhile: those in flight end, however many CPUs step. */
 static void wait_for_batches(struct cpu *self)
 {
+	machine.waiting_for_batches++;
 	while (machine.mem.in_flight)
 		let_others(self);
+	machine.waiting_for_batches--;
+}
+
+/* Before a batch begins; the state may be another afterwards. */
+static void wait_for_waiters(struct cpu *self)
+{
+	while (machine.waiting_for_batches)
+		let_others(self);
+}
+
+/* Some pages at a time: others wait for this CPU's answer to their flushes. */
+static void copy(struct cpu *self)
+{
+	for (uint32_t first = 0; first < self->batch->count; first += COPY_PAGES) {
+		mem_batch_copy_some(&machine.mem, self->batch, first, COPY_PAGES);
+		kick_serve(self);
+	}
 }
 
 static void copy_and_end(struct cpu *self)
@@ -42,7 +63,7 @@ static void copy_and_end(struct cpu *self)
 	port_run_on(self);
 	port_ops.flush(&machine.xlat);
 	machine_unlock();
-	mem_batch_copy(&machine.mem, self->batch);
+	copy(self);
 	machine_lock(self);
 	port_run_on(self);
 	mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
@@ -109,12 +130,16 @@ static err_t check_portion(const struct range *portion)
 	return ranges_set_type(&after, portion->start, portion->end, RANGE_RESERVED) ? SCRIM_OK : SCRIM_EINVAL;
 }
 
-err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct range *portion)
+err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct range *portion, bool *begins)
 {
 	gfn_t first = gfn(0), last = gfn(UINT64_MAX);
 
 	if (machine.state != SCRIM_VIRTUALIZED) /* goes on, or is refused */
 		return memvirt_event(MEMVIRT_DEVIRTUALIZE);
+	wait_for_batches(self);
+	if (machine.state != SCRIM_VIRTUALIZED) /* somebody else was first */
+		return memvirt_event(MEMVIRT_DEVIRTUALIZE);
+	/* What is found out from here on stays so: the lock is not let go any more. */
 	if (portion) {
 		err_t err = check_portion(portion);
 		if (err)
@@ -122,16 +147,16 @@ err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct ra
 		first = gfn_of_address(portion->start);
 		last = gfn_of_address(portion->end);
 	}
-	wait_for_batches(self);
-	if (machine.state != SCRIM_VIRTUALIZED) /* somebody else was first */
-		return memvirt_event(MEMVIRT_DEVIRTUALIZE);
-	if (!portion && is_identity())
+	if (!portion && is_identity()) {
+		*begins = true;
 		return memvirt_event(MEMVIRT_DEVIRTUALIZE_HOME);
+	}
 	err_t err = mem_remap_start(&machine.mem, (enum mem_remap_mode)mode, first, last);
 	if (err)
 		return err;
 	machine.homecoming.whole = !portion;
 	machine.homecoming.portion = portion ? *portion : (struct range){ 0 };
+	*begins = true;
 	return memvirt_event(MEMVIRT_DEVIRTUALIZE);
 }
 
@@ -142,6 +167,9 @@ void moving_stop_home(void)
 
 err_t moving_step(struct cpu *self, uint32_t pages)
 {
+	wait_for_waiters(self);
+	if (machine.state != SCRIM_REMAPPING)
+		return SCRIM_OK; /* ended, or given up, meanwhile */
 	port_run_on(self); /* a plan that finds no memory flushes what it has taken apart */
 	enum mem_step step = mem_remap_begin(&machine.mem, self->batch, pages);
 
@@ -205,6 +233,11 @@ err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame)
 
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
 {
+	wait_for_waiters(self);
+	if (machine.state != SCRIM_VIRTUALIZED || !machine.scatter.pages) {
+		*left = 0; /* ended meanwhile */
+		return SCRIM_OK;
+	}
 	port_run_on(self); /* as above */
 	enum mem_step step = mem_scatter_begin(&machine.mem, &machine.scatter, self->batch, pages);
 
@@ -214,11 +247,12 @@ err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
 	return refusal(step);
 }
 
-void moving_share(struct cpu *self, uint32_t pages, uint64_t *left)
+err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left)
 {
 	port_run_on(self);
 	enum mem_step step = mem_share_step(&machine.mem, &machine.share, pages);
 	*left = step == MEM_STEP_DONE ? 0 : machine.share.last.n - machine.share.next.n;
+	return refusal(step);
 }
 
 err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse)

@@ -7,8 +7,11 @@
 
 #include "virt/machine.h"
 
-/* A way home begins: the map is locked but for it. `portion` NULL: everything. Errors: abi/scrim_abi.h, DEVIRTUALIZE. */
-err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct range *portion) MUST_CHECK;
+/*
+ * A way home begins: the map is locked but for it. `portion` NULL: everything. *begins stays as it was where one is under way
+ * already. Errors: abi/scrim_abi.h, DEVIRTUALIZE.
+ */
+err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct range *portion, bool *begins) MUST_CHECK;
 
 /* Given up: what came home stays there. */
 void moving_stop_home(void);
@@ -22,9 +25,9 @@ err_t moving_paused(struct cpu *self) MUST_CHECK;
 /* One page to a free frame. Errors: mem_displace(). */
 err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame) MUST_CHECK;
 
-/* The next moves of machine.scatter, the next pages of machine.share. *left: pages still to be looked at. */
+/* The next moves of machine.scatter, the next pages of machine.share. *left: pages still to be looked at. SCRIM_ENOFRAME. */
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left) MUST_CHECK;
-void moving_share(struct cpu *self, uint32_t pages, uint64_t *left);
+err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left) MUST_CHECK;
 
 /* How occupants are found. SCRIM_ENOTABLE: as before. */
 err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse) MUST_CHECK;

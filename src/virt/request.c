@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the table of requests. Each entry: what it does and whether it may be called in the state we are in is told by the
- * state table alone. A request is short (bounded by SCRIM_BATCH_MAX pages, PAUSED and CHECK excepted) and runs under the machine lock.
+ * state table alone. A request is short (docs/locking.md names those that are not) and runs under the machine lock.
  */
 #include "virt/request.h"
 

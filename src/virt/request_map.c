@@ -50,11 +50,11 @@ err_t request_devirtualize(struct cpu *self, struct request *request)
 {
 	const struct range portion = { request->argument[0] & ~PAGE_MASK, request->argument[1], RANGE_RAM };
 	enum scrim_remap mode = (enum scrim_remap)(request->argument[0] & PAGE_MASK);
-	bool begins = machine.state == SCRIM_VIRTUALIZED;
+	bool begins = false;
 
-	if (mode >= SCRIM_REMAP_COUNT)
+	if (mode >= SCRIM_REMAP_COUNT || (portion.start && !portion.end))
 		return SCRIM_EINVAL;
-	err_t err = moving_start_home(self, mode, portion.end ? &portion : NULL);
+	err_t err = moving_start_home(self, mode, portion.end ? &portion : NULL, &begins);
 	if (err)
 		return err == SCRIM_ESTATE ? request_state_refused(request) : err;
 	if (begins) {
@@ -177,9 +177,9 @@ err_t request_share_step(struct cpu *self, struct request *request)
 	err_t err = may_move(request, SCRIM_VIRTUALIZED);
 	if (err)
 		return err;
-	moving_share(self, (uint32_t)request->argument[0], &request->result[0]);
+	err = moving_share(self, (uint32_t)request->argument[0], &request->result[0]);
 	request->result[1] = machine.share.shared;
-	return SCRIM_OK;
+	return err;
 }
 
 /* --- what may change --- */

@@ -56,6 +56,7 @@ struct xlat {
 	uint64_t *near;       /* the short way to tables of 4 KiB entries that are linked (xlat_nested.c), by 2 MiB; 0: look for it */
 	uint64_t near_count;  /* 0: always look */
 	void *spare;          /* pages that prepare() took and set() has not used yet, linked by their first word */
+	uint32_t spare_count, promised; /* of these, for pages that are prepared and not set yet */
 	uint32_t address_bits;/* MAXPHYADDR */
 	bool has_1g;          /* the CPU has 1 GiB leaves */
 	/* Entries that are larger than a memory type range would be of undefined type; 0 where none starts or ends. */

@@ -10,7 +10,8 @@
  * A detached entry keeps its table's address with the present bit off; the CPU ignores all other bits of such an entry.
  * A page's entry is looked for by a walk of four levels until its table is linked; xlat->near has the table's address from then on.
  *
- * Going back to the large leaf is left to tidy(), when no CPU translates and nothing needs a flush.
+ * Going back to the large leaf is left to tidy(), when no CPU translates and nothing needs a flush; or to merge_begin() and merge_end(),
+ * where a portion is locked again, with the caller's flush between them.
  */
 #include "base/str.h"
 #include "xlat/pte_npt.h"
@@ -136,6 +137,7 @@ static void drop_spares(struct xlat *xlat)
 		memcpy(&xlat->spare, page, sizeof(xlat->spare));
 		give_table(xlat, page);
 	}
+	xlat->spare_count = xlat->promised = 0;
 }
 
 static void drop_directory(struct xlat *xlat, uint64_t *directory)
@@ -206,29 +208,33 @@ static uint64_t *take_spare(struct xlat *xlat)
 	void *page = xlat->spare; /* prepare() promised it */
 
 	memcpy(&xlat->spare, page, sizeof(xlat->spare));
+	xlat->spare_count--;
+	if (xlat->promised > 0)
+		xlat->promised--;
 	return page;
 }
 
+/* Two pages may be prepared before the first is set. Where they turn out to be of one large entry, a spare page is left for the next. */
 static bool prepare(struct xlat *xlat, gfn_t page)
 {
-	uint32_t level, taken = 0;
+	uint32_t level;
 
 	if (near_table(xlat->near, xlat->near_count, page))
 		return true;
 	if (!find_entry(xlat, gfn_address(page), &level))
 		return false;
-	for (; taken < level - 1; taken++) {
+	while (xlat->spare_count < xlat->promised + level - 1) {
 		void *table = take_table(xlat);
-		if (!table)
-			break;
+		if (!table) {
+			drop_spares(xlat); /* what was prepared along with this page is given up, too */
+			return false;
+		}
 		memcpy(table, &xlat->spare, sizeof(xlat->spare));
 		xlat->spare = table;
+		xlat->spare_count++;
 	}
-	if (taken == level - 1)
-		return true;
-	while (taken--)
-		give_table(xlat, take_spare(xlat));
-	return false;
+	xlat->promised += level - 1;
+	return true;
 }
 
 /*
@@ -273,6 +279,8 @@ static uint64_t *reach_entry(struct xlat *xlat, uint64_t address)
 	if (level > 1) {
 		detach(xlat, entry, level, address);
 		entry = find_entry(xlat, address, &level);
+	} else {
+		xlat->promised = 0; /* of two prepared pages the other one took it apart: nothing is left to come */
 	}
 	return entry;
 }
@@ -329,7 +337,8 @@ static void show(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 
 static void release(struct xlat *xlat, gfn_t page)
 {
-	(void)xlat, (void)page; /* merged by tidy(), when it costs no flush */
+	(void)page; /* merged by tidy(), when it costs no flush */
+	drop_spares(xlat);
 }
 
 /* As a CPU walks: what lies below a detached table is absent, whatever its entry says. */

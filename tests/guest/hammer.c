@@ -12,6 +12,7 @@
 #include "scrim_request.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -61,7 +62,7 @@ static void hammer_pass(struct hammer_thread *thread, uint64_t pass)
 
 			if (found != expected) {
 				fprintf(stderr,
-					"hammer: WRONG: thread %u, page %u, word %u: found 0x%lx, expected 0x%lx\n",
+					"hammer: WRONG: thread %u, page %u, word %u: found 0x%" PRIx64 ", expected 0x%" PRIx64 "\n",
 					thread->index, page, word, found, expected);
 				_exit(1);
 			}
@@ -83,7 +84,7 @@ static void *hammer_run(void *context)
 
 static _Noreturn void hammer_fail(const char *what, uint64_t status, uint64_t result)
 {
-	fprintf(stderr, "hammer: %s: status %lu, result 0x%lx\n", what, status, result);
+	fprintf(stderr, "hammer: %s: status %" PRIu64 ", result 0x%" PRIx64 "\n", what, status, result);
 	_exit(1);
 }
 
@@ -177,8 +178,8 @@ static void hammer_report(const struct hammer *hammer)
 		if (hammer->thread[i].passes < fewest)
 			fewest = hammer->thread[i].passes;
 	}
-	printf("{\"tool\": \"hammer\", \"seed\": %lu, \"threads\": %u, \"pages\": %u, \"moves\": %lu, \"steps\": %lu, "
-	       "\"came_home\": %lu, \"verified\": %lu, \"fewest_passes\": %lu, \"wrong\": 0}\n",
+	printf("{\"tool\": \"hammer\", \"seed\": %" PRIu64 ", \"threads\": %u, \"pages\": %u, \"moves\": %" PRIu64 ", \"steps\": %" PRIu64 ", "
+	       "\"came_home\": %" PRIu64 ", \"verified\": %" PRIu64 ", \"fewest_passes\": %" PRIu64 ", \"wrong\": 0}\n",
 	       hammer->seed, hammer->threads, hammer->threads * PAGES_A_THREAD, hammer->moves, hammer->steps,
 	       hammer->came_home, passes * PAGES_A_THREAD * WORDS, fewest);
 }

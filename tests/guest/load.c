@@ -10,6 +10,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ static bool load_watch(struct load_task *tasks, unsigned count)
 			task->progress_seen = progress;
 			task->progress_seen_ns = now;
 		} else if (now - task->progress_seen_ns > LOAD_WATCHDOG_NS) {
-			load_fail(task, "HANG: no progress for %lu s", (now - task->progress_seen_ns) / 1000000000u);
+			load_fail(task, "HANG: no progress for %" PRIu64 " s", (now - task->progress_seen_ns) / 1000000000u);
 		}
 	}
 	return ended;
@@ -152,7 +153,7 @@ static void load_conclude(struct load *load, struct load_task *tasks)
 		while (ring_receive(task, task->in, STEP_MESSAGES) > 0)
 			;
 		if (task->count.pages == 0 || task->count.messages == 0 || task->count.forks == 0)
-			load_fail(task, "no progress: %lu pages, %lu messages, %lu forks in all the time",
+			load_fail(task, "no progress: %" PRIu64 " pages, %" PRIu64 " messages, %" PRIu64 " forks in all the time",
 				  task->count.pages, task->count.messages, task->count.forks);
 	}
 	if (tasks[load->workers].count.ticks == 0)
@@ -179,11 +180,11 @@ static void load_report(const struct load *load, const struct load_task *tasks, 
 		if (one->late_ns > sum.late_ns)
 			sum.late_ns = one->late_ns;
 	}
-	printf("{\"tool\": \"load\", \"threads\": %u, \"mib\": %zu, \"seed\": %lu, \"seconds\": %lu, "
-	       "\"pages_verified\": %lu, "
-	       "\"bytes_verified\": %lu, \"checks\": %lu, \"forks\": %lu, \"messages\": %lu, \"switches\": %lu, "
-	       "\"ticks\": %lu, "
-	       "\"lost_ticks\": 0, \"longest_late_us\": %lu, \"pins_refused\": %lu, \"wrong\": 0}\n",
+	printf("{\"tool\": \"load\", \"threads\": %u, \"mib\": %zu, \"seed\": %" PRIu64 ", \"seconds\": %" PRIu64 ", "
+	       "\"pages_verified\": %" PRIu64 ", "
+	       "\"bytes_verified\": %" PRIu64 ", \"checks\": %" PRIu64 ", \"forks\": %" PRIu64 ", \"messages\": %" PRIu64 ", \"switches\": %" PRIu64 ", "
+	       "\"ticks\": %" PRIu64 ", "
+	       "\"lost_ticks\": 0, \"longest_late_us\": %" PRIu64 ", \"pins_refused\": %" PRIu64 ", \"wrong\": 0}\n",
 	       load->workers, load->bytes >> 20, load->seed, ns / 1000000000u, sum.pages, sum.bytes, sum.checks,
 	       sum.forks, sum.messages, sum.switches, sum.ticks, sum.late_ns / 1000u, sum.pins);
 	fflush(stdout);
@@ -227,7 +228,7 @@ static void load_parse(struct load *load, int argc, char **argv)
 		exit(2);
 	}
 	load->workers = (unsigned)threads;
-	load->bytes = mib << 20;
+	load->bytes = (size_t)mib << 20;
 }
 
 int main(int argc, char **argv)

@@ -140,7 +140,7 @@ void churn_step(struct load_task *task, size_t pages_limit, bool with_fork)
 {
 	struct churn churn = { .task = task, .generation = task->iteration * 4 };
 
-	churn.pages = CHURN_MIN + guest_random(&task->random) % (pages_limit > CHURN_MIN ? pages_limit - CHURN_MIN : 1);
+	churn.pages = CHURN_MIN + (size_t)(guest_random(&task->random) % (pages_limit > CHURN_MIN ? pages_limit - CHURN_MIN : 1));
 	churn_map(&churn);
 	churn_protect(&churn);
 	if (with_fork)

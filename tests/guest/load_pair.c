@@ -8,6 +8,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <limits.h>
@@ -82,7 +83,7 @@ static bool pair_read(struct load_task *task, int fd, uint64_t sequence, uint64_
 	if (message.sequence == UINT64_MAX)
 		return false;
 	if (message.sequence != sequence)
-		load_fail(task, "WRONG message of a pipe: expected number %lu, found %lu", sequence, message.sequence);
+		load_fail(task, "WRONG message of a pipe: expected number %" PRIu64 ", found %" PRIu64, sequence, message.sequence);
 	pattern_verify(task, "a message of a pipe", message.words, sizeof(message.words),
 		       pattern_key(&sender, REGION_PIPE, sequence, direction));
 	task->count.checks++;

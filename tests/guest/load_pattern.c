@@ -6,6 +6,7 @@
  */
 #include "load.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +40,7 @@ void load_fail(const struct load_task *task, const char *format, ...)
 	va_start(arguments, format);
 	vsnprintf(text, sizeof(text), format, arguments);
 	va_end(arguments);
-	length = snprintf(line, sizeof(line), "load: %s: thread %s %u, iteration %lu, cpu %u, pid %d\n", text,
+	length = snprintf(line, sizeof(line), "load: %s: thread %s %u, iteration %" PRIu64 ", cpu %u, pid %d\n", text,
 			  task->role, task->index, task->iteration, task->cpu, getpid());
 	if (write(STDERR_FILENO, line, (size_t)length) < 0)
 		_exit(1);
@@ -73,8 +74,8 @@ __attribute__((noreturn, noinline)) static void pattern_report(struct load_task 
 
 	load_fail(
 		task,
-		"WRONG byte in %s at %p (physical 0x%lx): expected 0x%02x, found 0x%02x; word expected 0x%016lx, found "
-		"0x%016lx, read again 0x%016lx",
+		"WRONG byte in %s at %p (physical 0x%" PRIx64 "): expected 0x%02x, found 0x%02x; word expected 0x%016" PRIx64 ", found "
+		"0x%016" PRIx64 ", read again 0x%016" PRIx64,
 		where, (const void *)address, pattern_physical(address), (unsigned)(expected >> (8 * byte) & 0xff),
 		(unsigned)(found >> (8 * byte) & 0xff), expected, found, *(const volatile uint64_t *)word);
 }

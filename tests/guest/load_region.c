@@ -143,7 +143,7 @@ void region_step(struct load_task *task, struct load_region *region, size_t page
 			region_next_generation(task, region);
 	}
 	/* One page anywhere, out of turn: the walk alone would always give a page the same time to rest. */
-	region_verify_page(task, region, guest_random(&task->random) % region->pages, false);
+	region_verify_page(task, region, (size_t)(guest_random(&task->random) % region->pages), false);
 }
 
 void region_finish(struct load_task *task, struct load_region *region)

@@ -6,6 +6,7 @@
  */
 #include "load.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -67,12 +68,12 @@ static void ring_verify(struct load_task *task, const struct message *message, u
 	uint64_t sum = ring_checksum(message);
 
 	if (message->sequence != sequence)
-		load_fail(task, "WRONG message at %p: expected number %lu, found %lu", (const void *)message, sequence,
+		load_fail(task, "WRONG message at %p: expected number %" PRIu64 ", found %" PRIu64, (const void *)message, sequence,
 			  message->sequence);
 	pattern_verify(task, "a message", message->words, sizeof(message->words),
 		       pattern_key(&from, REGION_RING, sequence, 0));
 	if (message->checksum != sum)
-		load_fail(task, "WRONG message %lu at %p: expected checksum 0x%lx, found 0x%lx", sequence,
+		load_fail(task, "WRONG message %" PRIu64 " at %p: expected checksum 0x%" PRIx64 ", found 0x%" PRIx64, sequence,
 			  (const void *)message, message->checksum, sum);
 	task->count.checks += 2;
 	task->count.messages++;

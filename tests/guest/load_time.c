@@ -8,6 +8,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -30,10 +31,10 @@ uint64_t clock_check(struct load_task *task)
 	uint64_t again = guest_now_ns();
 
 	if (now < seen)
-		load_fail(task, "WRONG time: another CPU's clock was at %lu ns, this one's is at %lu ns afterwards",
+		load_fail(task, "WRONG time: another CPU's clock was at %" PRIu64 " ns, this one's is at %" PRIu64 " ns afterwards",
 			  seen, now);
 	if (again < now)
-		load_fail(task, "WRONG time: the clock went from %lu ns back to %lu ns", now, again);
+		load_fail(task, "WRONG time: the clock went from %" PRIu64 " ns back to %" PRIu64 " ns", now, again);
 	task->count.checks += 2;
 	while (seen < again && !atomic_compare_exchange_weak(&greatest_ns, &seen, again))
 		;
@@ -50,9 +51,9 @@ static void time_read_timer(struct load_task *task, int fd, uint64_t start_ns)
 	after = (clock_check(task) - start_ns) / PERIOD_NS;
 	task->count.ticks += expirations;
 	if (task->count.ticks < before)
-		load_fail(task, "WRONG ticks: expected at least %lu, found %lu: lost", before, task->count.ticks);
+		load_fail(task, "WRONG ticks: expected at least %" PRIu64 ", found %" PRIu64 ": lost", before, task->count.ticks);
 	if (task->count.ticks > after)
-		load_fail(task, "WRONG ticks: expected at most %lu, found %lu", after, task->count.ticks);
+		load_fail(task, "WRONG ticks: expected at most %" PRIu64 ", found %" PRIu64, after, task->count.ticks);
 	task->count.checks += 2;
 }
 
@@ -65,7 +66,7 @@ static void time_sleep(struct load_task *task)
 		;
 	now = clock_check(task);
 	if (now < until)
-		load_fail(task, "WRONG sleep: it ended at %lu ns, %lu ns early", now, until - now);
+		load_fail(task, "WRONG sleep: it ended at %" PRIu64 " ns, %" PRIu64 " ns early", now, until - now);
 	if (now - until > task->count.late_ns)
 		task->count.late_ns = now - until;
 	task->count.checks++;

@@ -11,6 +11,7 @@
 #include "scrim_request.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +45,7 @@ static void on_stop(int signal_number)
 
 static _Noreturn void fail(const struct switcher *switcher, const char *what, uint64_t seen, uint64_t expected)
 {
-	fprintf(stderr, "switcher: after %lu halves of seed %lu: %s: %lu, expected %lu\n", switcher->halves,
+	fprintf(stderr, "switcher: after %" PRIu64 " halves of seed %" PRIu64 ": %s: %" PRIu64 ", expected %" PRIu64 "\n", switcher->halves,
 		switcher->seed, what, seen, expected);
 	exit(1);
 }
@@ -67,7 +68,7 @@ static uint64_t must(struct switcher *switcher, const char *what, enum scrim_op 
 	struct scrim_reply reply = ask(switcher, op, argument0, argument1);
 
 	if (reply.status == SCRIM_EINVARIANT)
-		fprintf(stderr, "switcher: invariant %lu broken at 0x%lx\n", reply.result[0], reply.result[1]);
+		fprintf(stderr, "switcher: invariant %" PRIu64 " broken at 0x%" PRIx64 "\n", reply.result[0], reply.result[1]);
 	expect(switcher, what, reply.status, SCRIM_OK);
 	return reply.result[0];
 }
@@ -170,14 +171,14 @@ static void report(struct switcher *switcher)
 	struct counters end;
 
 	count(switcher, &end);
-	printf("{\"tool\": \"switcher\", \"seed\": %lu, \"cpus\": %u, \"halves\": %lu, \"visits\": %lu, \"kicks\": "
-	       "%lu, "
-	       "\"flushes\": %lu, \"requests\": %lu, \"longest_half_us\": %lu, \"longest_exit_us\": %.1f, \"exits\": {",
+	printf("{\"tool\": \"switcher\", \"seed\": %" PRIu64 ", \"cpus\": %u, \"halves\": %" PRIu64 ", \"visits\": %" PRIu64 ", \"kicks\": "
+	       "%" PRIu64 ", "
+	       "\"flushes\": %" PRIu64 ", \"requests\": %" PRIu64 ", \"longest_half_us\": %" PRIu64 ", \"longest_exit_us\": %.1f, \"exits\": {",
 	       switcher->seed, switcher->cpus, switcher->halves, switcher->visits, end.kicks - switcher->begin.kicks,
 	       switcher->flushes, made, switcher->longest_ns / 1000u,
 	       tsc_hz == 0 ? 0.0 : (double)switcher->longest_exit_tsc * 1e6 / (double)tsc_hz);
 	for (unsigned cause = 0; cause < SCRIM_EXIT_COUNT; cause++)
-		printf("%s\"%s\": %lu", cause == 0 ? "" : ", ", names[cause],
+		printf("%s\"%s\": %" PRIu64, cause == 0 ? "" : ", ", names[cause],
 		       end.exits[cause] - switcher->begin.exits[cause]);
 	printf("}}\n");
 	fflush(stdout);
@@ -188,7 +189,7 @@ static void leave_half_done(struct switcher *switcher, unsigned visits)
 {
 	must(switcher, "status of the request", next_op(switcher), 0, 0);
 	if (visits < switcher->cpus)
-		printf("%lu left\n", visit(switcher, visits));
+		printf("%" PRIu64 " left\n", visit(switcher, visits));
 	else
 		fail(switcher, "CPUs to visit", visits, switcher->cpus - 1);
 }

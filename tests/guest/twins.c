@@ -80,7 +80,7 @@ static void twins_verify(const struct twins *twins, size_t page)
 /* Some words of one page, written with what they hold. */
 static void twins_write(struct twins *twins)
 {
-	size_t page = guest_random(&twins->random) % twins->pages;
+	size_t page = (size_t)(guest_random(&twins->random) % twins->pages);
 
 	for (unsigned i = 0; i < 8; i++) {
 		unsigned word = (unsigned)(guest_random(&twins->random) % WORDS);

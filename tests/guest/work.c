@@ -10,6 +10,7 @@
  */
 #include "guest_util.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static uint8_t *work_map(size_t bytes)
 static void run_hash(struct work *work, uint8_t *memory)
 {
 	uint32_t s[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
-	size_t words = work_count(work, HASH_BYTES / 4);
+	size_t words = (size_t)work_count(work, HASH_BYTES / 4);
 
 	for (size_t i = 0; i < words; i++) {
 		uint32_t word, t1, t2;
@@ -452,7 +453,7 @@ static void work_print_numbers(const char *name, const uint64_t *numbers, const 
 	printf(", \"%s\": {", name);
 	for (unsigned i = 0; i < SECTION_COUNT; i++)
 		if (ran[i]) {
-			printf("%s\"%s\": %lu", separator, sections[i].name, numbers[i]);
+			printf("%s\"%s\": %" PRIu64, separator, sections[i].name, numbers[i]);
 			separator = ", ";
 		}
 	putchar('}');
@@ -474,10 +475,10 @@ int main(int argc, char **argv)
 			operations[i] = work.operations;
 		}
 	}
-	printf("{\"tool\": \"work\", \"percent\": %lu, \"fixed_addresses\": %s", work.percent,
+	printf("{\"tool\": \"work\", \"percent\": %" PRIu64 ", \"fixed_addresses\": %s", work.percent,
 	       fixed ? "true" : "false");
 	work_print_numbers("sections", ticks, ran);
 	work_print_numbers("operations", operations, ran);
-	printf(", \"total\": %lu, \"checksum\": \"%016lx\"}\n", total, work.checksum);
+	printf(", \"total\": %" PRIu64 ", \"checksum\": \"%016" PRIx64 "\"}\n", total, work.checksum);
 	return 0;
 }

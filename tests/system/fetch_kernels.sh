@@ -1,14 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-2-Clause
 # Downloads Debian's kernel packages (never installs them) and unpacks what the tests boot:
-#   fetch_kernels.sh DIRECTORY NAME=METAPACKAGE...
+#   [MODULES="NAME..." KVM_MODULES="NAME..."] fetch_kernels.sh DIRECTORY NAME=METAPACKAGE...
 # leaves DIRECTORY/vmlinuz-NAME, config-NAME, version-NAME, modules-NAME/ with the few modules that tests load, and kvm-NAME/
 # with those of KVM, which stay out of the tests' initramfs.
 # The package's own digest is checked by apt.
 set -eu
 
-modules="efivarfs msr"
-kvm_modules="irqbypass ccp kvm kvm-amd"
+modules=${MODULES-efivarfs msr}
+kvm_modules=${KVM_MODULES-irqbypass ccp kvm kvm-amd}
 
 directory=$1
 shift

@@ -29,6 +29,8 @@ import newc
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = ROOT / os.environ.get("BUILD", "build")
 IMAGES = BUILD / "images"
+I386_INITRAMFS = IMAGES / "initramfs-i386.cpio.gz"
+KERNELS = ("cloud", "full", "686", "686-pae")  # by the names that fetch_kernels.sh gives them
 
 # Pinned, and free of everything that QEMU's TCG would warn about.
 CPU_MODEL = (
@@ -60,7 +62,7 @@ class Machine:
 
     work         directory for logs and sockets' files; made if absent
     scrim        True: scrim.elf is booted and starts the kernel; False: QEMU starts the kernel itself
-    kernel       "cloud", "full", or the path of an image
+    kernel       "cloud", "full", "686", "686-pae" (the last two want initrd=I386_INITRAMFS), or the path of an image
     cpus, memory as QEMU's -smp and -m ("512M", "6G")
     options      Scrim's own options, a string
     args         kernel arguments added to KERNEL_ARGS (no commas)
@@ -86,7 +88,7 @@ class Machine:
         self.cpus = cpus
         self.memory_bytes = size_bytes(memory)
         self.boot_id = None
-        self._kernel = IMAGES / f"vmlinuz-{kernel}" if kernel in ("cloud", "full") else pathlib.Path(kernel)
+        self._kernel = IMAGES / f"vmlinuz-{kernel}" if kernel in KERNELS else pathlib.Path(kernel)
         self._args = " ".join(f"{kernel_args} {args}".split())
         self._initrd = IMAGES / "initramfs-kexec.cpio.gz" if kexec else initrd
         self._files = files or {}

@@ -136,7 +136,8 @@ FIXED_LOAD = (
     "--malloc 1 --malloc-ops 2000",
 )
 STRESS_ALL = "\n".join(f"stress-ng --quiet --verify --temp-path /tmp {load} || exit 1" for load in FIXED_LOAD)
-PHASES = (("native", "true"), ("virtualized, at Identity", "scrimctl virtualize"), ("native again", "scrimctl devirtualize"))
+PHASES = (("native", "true"), ("virtualized, at Identity", "scrimctl virtualize"), ("native again, after a homecoming", "scrimctl virtualize && "
+           "scrimctl scatter --range 16M-80M --batch 256 && scrimctl share --range 128M-160M --batch 256 && scrimctl devirtualize --batch 256"))
 STATUS = "taskset -c 0 scrimctl status --json"  # on one CPU: so its own requests are the same number each time
 
 
@@ -168,8 +169,8 @@ def check_only_requests(what, exits, requests):
 
 @test("native-no-exits", cost=15)
 def native_no_exits(t):
-    """A fixed load in NATIVE: no CPU enters Scrim at all. In `make soak` also in VIRTUALIZED, at Identity, and in NATIVE again."""
-    with t.machine(cpus=4, memory="512M") as machine:
+    """A fixed load in NATIVE, and again when 64 MiB have come home: no CPU enters Scrim at all. In `make soak` also in VIRTUALIZED, at Identity."""
+    with t.machine(cpus=4, memory="512M", options="dma-free=all reserve=16M") as machine:
         machine.wait_ready()
         boot = pinned_status(machine)
         print_exits("from reset until the shell", [cpu["exits"]["by_cause"] for cpu in boot["cpus"]])
@@ -178,8 +179,9 @@ def native_no_exits(t):
         check_only_requests("between two calls of status", exits_between(boot, first), requests)
         times = t.pick(1, 20)
         with quiet_log(machine):
-            for name, command in PHASES[: t.pick(1, len(PHASES))]:
+            for name, command in t.pick(PHASES[::2], PHASES):
                 machine.must(command)
+                check_equal(machine.status()["pages"]["displaced"], 0, f"displaced pages, {name}")
                 before = pinned_status(machine)
                 for _ in range(times):
                     machine.must(STRESS_ALL, timeout=600)

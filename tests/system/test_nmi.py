@@ -202,7 +202,8 @@ def nmi_through_switches(t):
 # --- through homecomings ------------------------------------------------------------------------------------------------
 
 HOME_PERIOD = 0.100
-LOST_MAX = 0.5  # on a host that is busy with others, a kick waits long for its CPU
+LOST_MAX = 0.5    # on a host that is busy with others, a kick waits long for its CPU
+BEHIND_MAX = 0.02 # and Linux seldom is in its handler for a tenth of a second
 HOMECOMINGS = r"""
 i=0
 while [ $i -lt {number} ]; do
@@ -253,5 +254,7 @@ def nmi_through_homecomings(t):
           f"({arrived}), {lost} lost; {kicks} kicks, {merged} of all NMIs merged in hardware's one pending bit, {behind} behind one that waited; {load.figures()}")
     check_equal(arrived, given, "NMIs that Linux has counted, against those that Scrim has passed on")
     check(all(count <= injected for count in arrived), f"more NMIs than were sent: {arrived}")
-    check(0 <= lost <= merged + behind, f"{lost} NMIs lost, and {merged} have merged, {behind} behind one that waited")
+    # Each exit is a kick's, or is passed on, or came behind one that waited: so an NMI that Scrim drops is one behind too many.
+    check(merged >= 0, f"more exits by NMI ({exits}) than NMIs and kicks were sent ({sent} and {kicks})")
+    check(behind <= BEHIND_MAX * sent, f"{behind} of {sent} NMIs had their exit and were not passed on; {lost} lost, {merged} merged")
     check(lost <= LOST_MAX * sent, f"{lost} of {sent} NMIs lost")

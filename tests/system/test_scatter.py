@@ -13,13 +13,13 @@ from under_load import quiet_log
 PAGE = 4096
 MIB = 1 << 20
 KERNEL = (16 * MIB, 80 * MIB)
-MORE = 192 * MIB  # from the end of RAM down: there the OS takes most of its pages from
+MORE = 196 * MIB  # from the end of RAM down: there the OS takes most of its pages from
 KERNEL_MAP = 0xFFFFFFFF80000000
 SAMPLES = 64
 
 
 def ranges(status):
-    """Two ranges of 256 MiB in all."""
+    """Two ranges of 260 MiB in all: not every page of them may be moved, and some permutations leave a page where it is."""
     last = max(int(part["end"], 16) for part in status["portions"] if int(part["end"], 16) - int(part["start"], 16) > MORE)
     check(last - MORE >= KERNEL[1], f"the RAM ends at {last:#x}")
     return KERNEL, (last - MORE, last)
@@ -102,7 +102,7 @@ def scatter_kernel(t):
                 tables, found = look(machine, still, text)
                 check(tables > 0, "no CPU's top page table is displaced")
                 bound = frame_graph.bound(found)
-                check(bound.displaced * PAGE >= 255 * MIB, f"only {bound.displaced} pages are displaced")
+                check(bound.displaced * PAGE >= 256 * MIB, f"only {bound.displaced} pages are displaced")
                 load.check_running()
                 machine.must("scrimctl devirtualize --batch 256 && scrimctl check", 600)
                 last = machine.status()["last_operation"]

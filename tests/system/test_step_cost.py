@@ -32,6 +32,12 @@ def icount_step(t):
         check(1 / SAME <= ratio <= SAME, f"a step of {batch}: {large['median']} instructions with {LARGE} MiB displaced, {small['median']} with {SMALL}")
     beyond = step_cost.beyond_copy(seen[LARGE, 64, "backmap", False])
     check(beyond <= BEYOND_COPY_MAX, f"{beyond:.0f} instructions a page beyond the copy, at most {BEYOND_COPY_MAX} are allowed")
+    for (mib, batch, reverse, shared), report in seen.items():
+        if mib == LARGE and reverse in BOUNDED:
+            small = seen[SMALL, batch, reverse, shared]
+            check(report["longest"] <= LONGEST * small["longest"],
+                  f"batch {batch}, {reverse}, shared {shared}: the longest step takes {report['longest']} instructions with {LARGE} MiB displaced, "
+                  f"{small['longest']} with {SMALL}")
     most = LONGEST * seen[SMALL, max(BATCHES), "backmap", False]["median"]
     for (mib, batch, reverse, shared), report in seen.items():
         check(reverse not in BOUNDED or report["longest"] <= most,

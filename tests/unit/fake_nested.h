@@ -67,6 +67,9 @@ void nested_assert_no_fault(void);
 uint64_t nested_expected_bytes(uint64_t address);
 void nested_assert_identity(void);
 
+/* What the back-end knows as the short way is where a walk comes to. */
+void nested_assert_known(void);
+
 /* No CPU translates: its TLB is empty before and after. All is as built. */
 void nested_tidy(void);
 

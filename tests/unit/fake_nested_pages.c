@@ -86,11 +86,24 @@ void nested_flush_pages(void)
 		touched[i].flushed = true;
 }
 
+/* Alone, or as one of the moves of a batch. */
+static void set(uint32_t i, uint64_t frame, enum mem_access access)
+{
+	const struct mem_move move = { .page = gfn_of_address(hot[i]), .from = mfn_of_address(frame), .to = mfn_of_address(frame) };
+
+	if (access == MEM_ACCESS_NONE && random_below(&chance, 2))
+		xlat.ops->hide(&xlat, &move, 1);
+	else if (access == MEM_ACCESS_ALL && random_below(&chance, 2))
+		xlat.ops->show(&xlat, &move, 1);
+	else
+		xlat.ops->set(&xlat, move.page, move.to, access);
+}
+
 void nested_make_absent(uint32_t i)
 {
 	assert_true(xlat.ops->prepare(&xlat, gfn_of_address(hot[i])));
 	uint32_t out = hw.out;
-	xlat.ops->set(&xlat, gfn_of_address(hot[i]), mfn_of_address(touched[i].frame), MEM_ACCESS_NONE);
+	set(i, touched[i].frame, MEM_ACCESS_NONE);
 	assert_int_equal(hw.out, out); /* set() takes nothing: it cannot fail */
 	touched[i].access = MEM_ACCESS_NONE;
 	touched[i].flushed = false;
@@ -102,7 +115,7 @@ void nested_make_present(uint32_t i, uint64_t frame, enum mem_access access)
 
 	touched[i].frame = frame;
 	touched[i].access = access;
-	xlat.ops->set(&xlat, gfn_of_address(hot[i]), mfn_of_address(frame), access);
+	set(i, frame, access);
 	assert_int_equal(hw.out, out);
 	struct nested_found found = nested_walk(hot[i]); /* without a flush */
 	assert_true(found.present);
@@ -174,4 +187,5 @@ void nested_tidy(void)
 	assert_int_equal(xlat.table_count, xlat.built_count);
 	assert_int_equal(hw.out, xlat.built_count);
 	assert_null(xlat.spare);
+	nested_assert_known();
 }

@@ -73,6 +73,7 @@ static uint64_t merge(uint64_t start, uint64_t end)
 	assert_int_equal(hw.out, xlat.table_count);
 	check_while_merging(0, 0);
 	assert_int_equal(count_pieces(start, end), 0);
+	nested_assert_known();
 	assert_false(xlat.ops->merge_begin(&xlat, start, end));
 	return pieces;
 }

@@ -30,7 +30,8 @@ static const char *const by_status[] = {
 		"no memory is left for Scrim's own tables; bring pages home with scrimctl devirtualize, or boot with "
 		"a larger reserve=",
 	[SCRIM_EDISPLACED] = "this page is displaced already; scrimctl devirtualize brings it home",
-	[SCRIM_ECPU] = "not every CPU has switched yet; run the same command again",
+	[SCRIM_ECPU] = "a CPU is outside Scrim, it did not answer when it went offline or came online, and no page is "
+		       "moved until the machine is booted anew; scrimctl status counts such CPUs (cpus_lost)",
 	[SCRIM_EINVARIANT] = "an invariant does not hold; see scrimctl check",
 };
 _Static_assert(COUNT(by_status) == SCRIM_STATUS_COUNT, "an explanation for each status");
@@ -56,7 +57,6 @@ static const struct {
 	const char *text;
 } by_both[] = {
 	{ SCRIM_OP_MOVE, SCRIM_EINVAL, "no physical address is as large as this; scrimctl status lists the RAM" },
-	{ SCRIM_OP_MOVE, SCRIM_ECPU, "not every CPU is behind the map yet; run scrimctl virtualize again, then this" },
 	{ SCRIM_OP_VIRTUALIZE, SCRIM_ENOTABLE,
 	  "no memory is left for the map, or none was kept for this back-end; boot with map=boot, which builds the map at "
 	  "boot, or with a larger reserve=, and for shadow and vtlb with shadow=2M or more" },
@@ -73,11 +73,9 @@ static const struct {
 	  "with a larger reserve=" },
 	{ SCRIM_OP_STEP, SCRIM_ENOFRAME, "no free frame is left to bring pages home by; " REPORT },
 	{ SCRIM_OP_STEP, SCRIM_ENOTABLE, "no memory is left for Scrim's own tables; " REPORT },
-	{ SCRIM_OP_STEP, SCRIM_ECPU,
-	  "a CPU did not answer in time, nothing has moved by this step; run scrimctl devirtualize again" },
 	{ SCRIM_OP_PAUSED, SCRIM_ECPU,
-	  "a CPU did not come, and nothing has moved; run scrimctl devirtualize to bring pages home without a pause, "
-	  "or scrimctl devirtualize --abort" },
+	  "a CPU did not come in time, and nothing has moved; run this again, or scrimctl devirtualize to bring pages home "
+	  "without a pause" },
 	{ SCRIM_OP_PAUSED, SCRIM_ENOFRAME, "no free frame is left to bring pages home by; " REPORT },
 	{ SCRIM_OP_PAUSED, SCRIM_ENOTABLE, "no memory is left for Scrim's own tables; " REPORT },
 	{ SCRIM_OP_REVERSE, SCRIM_ENOTABLE,
@@ -97,6 +95,9 @@ static const struct {
 	{ SCRIM_OP_SHARE, SCRIM_EINVAL, "another scrimctl aims at other memory; let it end and try again" },
 	{ SCRIM_OP_SHARE_STEP, SCRIM_EINVAL,
 	  "another scrimctl has begun something else meanwhile; let it end and run this again" },
+	{ SCRIM_OP_SHARE_STEP, SCRIM_ENOFRAME,
+	  "not one frame is free to bring shared pages home by; lend memory with scrimctl lend, or boot with a larger "
+	  "reserve=" },
 	{ SCRIM_OP_SHARE, SCRIM_ENOTABLE,
 	  "no memory is left for the table of pages seen; give a smaller --range, or boot with a larger reserve=" },
 	{ SCRIM_OP_LEND, SCRIM_EDISPLACED,

@@ -66,7 +66,7 @@ static bool gather_cpus(const struct session *session, struct status *status)
 			 (unsigned long long)count);
 		return false;
 	}
-	status->cpus = calloc(count == 0 ? 1 : count, sizeof(*status->cpus));
+	status->cpus = calloc(count == 0 ? 1 : (size_t)count, sizeof(*status->cpus));
 	if (status->cpus == NULL) {
 		complain(session, "no memory to read the status; free some and try again");
 		return false;

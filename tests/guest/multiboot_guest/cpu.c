@@ -25,51 +25,8 @@
 #define MEBIBYTE      0x100000u
 #define ALIAS         0xc0000000u /* linear address that nothing has under Identity in small machines */
 
-struct cpuid {
-	uint32_t eax, ebx, ecx, edx;
-};
-
 static uint32_t tables[3][1024] __attribute__((aligned(4096)));
 static volatile uint32_t witness;
-
-static struct cpuid cpuid_read(uint32_t leaf)
-{
-	struct cpuid c;
-
-	__asm__ volatile("cpuid" : "=a"(c.eax), "=b"(c.ebx), "=c"(c.ecx), "=d"(c.edx) : "a"(leaf), "c"(0));
-	return c;
-}
-
-static uint32_t cr0_read(void)
-{
-	uint32_t value;
-
-	__asm__ volatile("movl %%cr0, %0" : "=r"(value));
-	return value;
-}
-
-static void cr0_write(uint32_t value)
-{
-	__asm__ volatile("movl %0, %%cr0" ::"r"(value) : "memory");
-}
-
-static void cr3_write(uint32_t value)
-{
-	__asm__ volatile("movl %0, %%cr3" ::"r"(value) : "memory");
-}
-
-static uint32_t cr4_read(void)
-{
-	uint32_t value;
-
-	__asm__ volatile("movl %%cr4, %0" : "=r"(value));
-	return value;
-}
-
-static void cr4_write(uint32_t value)
-{
-	__asm__ volatile("movl %0, %%cr4" ::"r"(value) : "memory");
-}
 
 static bool cpu_a20_is_on(void)
 {
@@ -100,7 +57,7 @@ void cpu_check_entry(void)
 void cpu_check_cpuid(bool again)
 {
 	static struct cpuid first[2];
-	struct cpuid now[2] = { cpuid_read(0), cpuid_read(1) };
+	struct cpuid now[2] = { cpuid_read(0, 0), cpuid_read(1, 0) };
 	const uint32_t *a = &first[0].eax, *b = &now[0].eax;
 	bool same = true;
 
@@ -192,10 +149,10 @@ void cpu_check_apic(void)
 	volatile uint32_t *tpr = memory_at((base & ~0xfffu) + APIC_TPR);
 	uint32_t id = *(volatile uint32_t *)memory_at((base & ~0xfffu) + APIC_ID) >> 24, before = *tpr, seen[4];
 
-	console_print("apic: base %x, id %u, cpuid says %u\n", base, id, cpuid_read(1).ebx >> 24);
+	console_print("apic: base %x, id %u, cpuid says %u\n", base, id, cpuid_read(1, 0).ebx >> 24);
 	console_check("apic: on, of the boot CPU",
 		      (base & (APIC_BASE_ON | APIC_BASE_BSP)) == (APIC_BASE_ON | APIC_BASE_BSP));
-	console_check("apic: id agrees with cpuid", id == cpuid_read(1).ebx >> 24);
+	console_check("apic: id agrees with cpuid", id == cpuid_read(1, 0).ebx >> 24);
 	__asm__ volatile("movl %0, (%1)" ::"c"(0x20), "d"(tpr) : "memory");
 	seen[0] = *tpr;
 	__asm__ volatile("movl $0x30, (%0)" ::"b"(tpr) : "memory");

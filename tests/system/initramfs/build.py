@@ -6,7 +6,8 @@
 
 writes BUILD/images/initramfs.cpio.gz (busybox, scrimctl, stress-ng, kexec, every program of BUILD/guest) and
 BUILD/images/initramfs-kexec.cpio.gz: the same, and a second archive behind it with /boot/vmlinuz and /boot/initramfs, which
-is the first one. An initramfs cannot hold itself; Linux unpacks archives that follow one another.
+is the first one. An initramfs cannot hold itself; Linux unpacks archives that follow one another. For i386 kernels
+BUILD/images/initramfs-i386.cpio.gz: that archive's busybox, and the programs of BUILD/guest-i386, scrimctl among them.
 """
 
 import gzip
@@ -31,10 +32,30 @@ def main():
     base = gzip.compress(base_archive(build), compresslevel=6, mtime=0)
     write_whole(images / "initramfs.cpio.gz", base)
     write_whole(images / "initramfs-kexec.cpio.gz", padded(base) + kexec_archive(images, base))
+    write_whole(images / "initramfs-i386.cpio.gz", gzip.compress(i386_archive(build), compresslevel=6, mtime=0))
 
 
 def base_archive(build):
     archive = newc.Archive()
+    add_skeleton(archive)
+    add_busybox(archive, needed_program("busybox"))
+    add_dynamic(archive, [needed_program(name) for name in DYNAMIC_PROGRAMS])
+    add_modules(archive, build / "images")
+    for program in static_programs(build):
+        archive.file(f"bin/{program.name}", program.read_bytes(), 0o755)
+    return archive.bytes()
+
+
+def i386_archive(build):
+    archive = newc.Archive()
+    add_skeleton(archive)
+    add_busybox(archive, build / "images" / "i386" / "busybox")
+    for program in programs_of(build / "guest-i386"):
+        archive.file(f"bin/{program.name}", program.read_bytes(), 0o755)
+    return archive.bytes()
+
+
+def add_skeleton(archive):
     for name in EMPTY_DIRECTORIES:
         archive.directory(name)
     archive.character_device("dev/console", 5, 1)
@@ -43,17 +64,11 @@ def base_archive(build):
     archive.file("bin/agent", (HERE / "agent").read_bytes(), 0o755)
     archive.file("etc/passwd", "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n")
     archive.file("etc/group", "root:x:0:\nnogroup:x:65534:\n")
-    add_busybox(archive)
-    add_dynamic(archive, [needed_program(name) for name in DYNAMIC_PROGRAMS])
-    add_modules(archive, build / "images")
-    for program in static_programs(build):
-        archive.file(f"bin/{program.name}", program.read_bytes(), 0o755)
-    return archive.bytes()
 
 
-def add_busybox(archive):
-    busybox = needed_program("busybox")
-    applets = subprocess.run([busybox, "--list"], check=True, capture_output=True, text=True).stdout.split()
+def add_busybox(archive, busybox):
+    """The applets are those that the host's names: Debian configures it alike for all architectures."""
+    applets = subprocess.run([needed_program("busybox"), "--list"], check=True, capture_output=True, text=True).stdout.split()
     archive.file("bin/busybox", pathlib.Path(busybox).read_bytes(), 0o755)
     for applet in applets:
         if applet not in DYNAMIC_PROGRAMS + ("busybox",):
@@ -91,8 +106,11 @@ def static_programs(build):
     """scrimctl, where it is built already, and every program of the guest test suite."""
     scrimctl = build / "scrimctl"
     programs = [scrimctl] if scrimctl.exists() else []
-    guest = build / "guest"
-    return programs + sorted(p for p in guest.glob("*") if p.is_file() and os.access(p, os.X_OK))
+    return programs + programs_of(build / "guest")
+
+
+def programs_of(directory):
+    return sorted(path for path in directory.glob("*") if path.is_file() and os.access(path, os.X_OK))
 
 
 def kexec_archive(images, base):

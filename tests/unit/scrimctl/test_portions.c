@@ -253,7 +253,7 @@ static void test_devirtualize_paused_unfinished(void **state)
 	assert_int_equal(fake->state, SCRIM_REMAPPING);
 	assert_int_equal(fake->memory.displaced, 300);
 	refuse(SCRIM_OP_PAUSED, SCRIM_ECPU, 0);
-	assert_refused("devirtualize --paused --force", "a CPU did not come, and nothing has moved");
+	assert_refused("devirtualize --paused --force", "a CPU did not come in time, and nothing has moved");
 	fake->refuse = false;
 	assert_done("devirtualize --paused --force");
 	assert_int_equal(fake->memory.pauses, 1);

@@ -45,7 +45,7 @@ static const uint32_t ever[SCRIM_OP_COUNT] = {
 	[SCRIM_OP_SCATTER] = OK | INVALID | STATE | LOST,
 	[SCRIM_OP_SCATTER_STEP] = OK | INVALID | STATE | NOFRAME | NOTABLE | LOST,
 	[SCRIM_OP_SHARE] = OK | INVALID | STATE | LOST,
-	[SCRIM_OP_SHARE_STEP] = OK | INVALID | STATE | LOST,
+	[SCRIM_OP_SHARE_STEP] = OK | INVALID | STATE | NOFRAME | LOST,
 	[SCRIM_OP_LEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | INVALID,
 	[SCRIM_OP_UNLEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | NOFRAME | INVALID,
 	[SCRIM_OP_BACKEND] = OK | STATE | INVALID | NOTABLE,
@@ -86,7 +86,7 @@ static uint32_t devirtualize_faults(uint64_t start, uint64_t end)
 	if (machine.state != SCRIM_VIRTUALIZED)
 		return faults | if_so(!is_state(SCRIM_REMAPPING, SCRIM_CEASING), STATE);
 	if (!end)
-		return faults;
+		return faults | if_so(start, INVALID);
 	return faults | range_faults(start, end) |
 	       if_so(!ranges_contain(&machine.mem.managed, start, end, RANGE_RAM) ||
 			     !ranges_contain(&machine.os_ram, start, end, RANGE_RAM),

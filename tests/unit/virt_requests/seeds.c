@@ -294,8 +294,8 @@ static void make_poor(void)
 	home(0, 200);
 }
 
-/* A CPU does not come to a meeting: nothing has moved, and nothing moves any more. */
-static void make_lost(void)
+/* A CPU does not come to a meeting: nothing has moved, and all comes home without one, or with the next. */
+static void make_late(void)
 {
 	put(0);
 	virtualize(0);
@@ -312,7 +312,7 @@ size_t seed_make(uint32_t number, uint8_t *bytes)
 {
 	static void (*const make[SEEDS])(void) = { make_straight, make_shared, make_portion,	make_paused,
 						   make_lent,	  make_beside, make_guarded, make_reverses,
-						   make_poor,	  make_lost };
+						   make_poor,	  make_late };
 
 	out.bytes = bytes;
 	out.used = 0;

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #define SEEDS 10u
-#define SEED_LOST 9u /* this one cannot end in NATIVE: a CPU is lost on the way */
 #define SEED_BYTES_MAX 1500u
 
 /* Returns its length. */

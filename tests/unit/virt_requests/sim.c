@@ -207,6 +207,8 @@ static void lay_out(const struct sim_config *config)
 	add(&machine.dma_free, MIB(15), MIB(16));
 }
 
+static uint64_t near[SIM_END / MIB(2) - 2]; /* not of all: the long way is one as well */
+
 static void make_memory(const struct sim_config *config)
 {
 	struct mem_config memory = { .ram = &machine.os_ram, .dma_free = &machine.dma_free,
@@ -216,10 +218,13 @@ static void make_memory(const struct sim_config *config)
 	if (mem_storage_bytes(SIM_END, SIM_END) > sizeof(storage))
 		sim_fail("the engine wants more memory");
 	memset(storage, 0, sizeof(storage));
+	memset(near, 0, sizeof(near));
 	machine.share_slots = share_slots;
 	machine.share_slot_count = SHARE_SLOTS;
 	machine.xlat.address_bits = 36;
 	machine.xlat.has_1g = config->has_1g;
+	machine.xlat.near = near;
+	machine.xlat.near_count = ARRAY_SIZE(near);
 	machine.xlat.boundary = boundaries;
 	machine.xlat.boundary_count = ARRAY_SIZE(boundaries);
 	machine.map_late = config->map_late;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns COM1 and the verdict. Polled output: it must work with whatever state interrupts are in. */
-#include "guest.h"
+#include "console.h"
+#include "insn.h"
 
 #include <stdarg.h>
 
