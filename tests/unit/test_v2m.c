@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "fake_mmu.h"
-#include "xlat/v2m.h"
+#include "xlat/v2m_pages.h"
 
 #define HOMES 4096u  /* pages of P: eight chunks of 2 MiB */
 #define SPARES 256u  /* frames that are nobody's home */
@@ -24,10 +24,11 @@
 #define TABLES 96u   /* pages of P from 1 on that the OS uses for tables */
 #define ROOTS 3u
 #define PLACES 40u   /* virtual addresses that are looked at */
-#define HISTORY 24u
+#define HISTORY 32u
 #define BITS 40u
 #define V2M_MACHINE 0x80000000ull
 #define MOVES 16u
+#define V2M_TABLES_MAX 160u
 
 enum mode { TWO_LEVEL, PAE, FOUR_LEVEL, FIVE_LEVEL, MODES };
 
@@ -50,8 +51,11 @@ static struct {
 	struct held history[PLACES][HISTORY];
 	uint32_t history_count[PLACES];
 	struct held tlb[PLACES];
-	uint64_t tlb_frame[PLACES];
-	bool tlb_valid[PLACES], tlb_writable[PLACES];
+	bool tlb_valid[PLACES];
+	struct {
+		uint32_t level;
+		uint64_t guest;
+	} walked[V2M_TABLES_MAX];
 	mfn_t frame[HOMES];
 	enum mem_access access[HOMES];
 	bool leaf[HOMES / 512]; /* the chunk has one, perhaps saying nothing */
@@ -142,7 +146,8 @@ static struct fake_translation walk_now(uint64_t linear)
 static bool same(const struct fake_translation *a, const struct fake_translation *b)
 {
 	return a->ok == b->ok && (!a->ok || (a->physical == b->physical && a->size == b->size && a->may_write == b->may_write &&
-					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global));
+					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global &&
+					    a->dirty == b->dirty));
 }
 
 /* What the tables say now is what a TLB may load now. */
@@ -190,6 +195,7 @@ static bool is_elsewhere(uint32_t place, const struct fake_translation *held)
 static void flush_tlb(void)
 {
 	memset(sim.tlb_valid, 0, sizeof(sim.tlb_valid));
+	memset(sim.walked, 0, sizeof(sim.walked));
 }
 
 static void flush_if_due(void)
@@ -197,6 +203,10 @@ static void flush_if_due(void)
 	if (sim.v2m->flush)
 		flush_tlb();
 	sim.v2m->flush = false;
+	/* Paging-structure caches: a table that was walked since is the table that it was. */
+	for (uint32_t i = 0; i < V2M_TABLES_MAX; i++)
+		assert_true(!sim.walked[i].level || (sim.walked[i].level == sim.v2m->page[i].level &&
+						     sim.walked[i].guest == sim.v2m->page[i].guest));
 }
 
 static const uint64_t *v2m_table(uint64_t machine)
@@ -204,6 +214,10 @@ static const uint64_t *v2m_table(uint64_t machine)
 	uint64_t at = machine - V2M_MACHINE;
 
 	assert_true(machine >= V2M_MACHINE && at < sizeof(v2m_memory) && !(at & PAGE_MASK));
+	const struct v2m_page *page = &sim.v2m->page[at >> PAGE_SHIFT];
+	assert_true(page->level > 0);
+	sim.walked[at >> PAGE_SHIFT].level = page->level;
+	sim.walked[at >> PAGE_SHIFT].guest = page->guest;
 	return (const uint64_t *)(const void *)(v2m_memory + at);
 }
 
@@ -275,6 +289,8 @@ static void check_access(const struct guest_access *access, uint64_t machine)
 		uint64_t page = held->physical >> PAGE_SHIFT;
 		mfn_t frame = page < HOMES ? sim.frame[page] : mfn(page);
 		if (frame.n != machine >> PAGE_SHIFT || !fake_mmu_allows(&sim.paging, held, access))
+			continue;
+		if (access->write && !held->dirty) /* it writes by an entry that it has seen dirty, or has made so */
 			continue;
 		enum mem_access rights = page < HOMES ? sim.access[page] : MEM_ACCESS_ALL;
 		if (rights == MEM_ACCESS_NONE ? !sim.flushed : rights == MEM_ACCESS_ALL || !access->write)
