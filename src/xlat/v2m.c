@@ -198,7 +198,7 @@ enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, st
 	struct guest_mapping mapping;
 	enum mem_access rights;
 
-	switch (guest_mmu_walk(&v2m->paging, v2m->address_bits, access, &port->guest, &mapping)) {
+	switch (guest_mmu_walk(&v2m->paging, &v2m->cpu, access, &port->guest, &mapping)) {
 	case GUEST_FAULT:
 		answer->error = mapping.error;
 		return V2M_FAULT;

@@ -48,7 +48,7 @@ struct v2m {
 	uint32_t head_bits;
 	uint32_t page_count, used, free;
 	uint64_t machine;                /* machine address of table[0] */
-	uint32_t address_bits;
+	struct guest_cpu cpu;
 	bool keeps;                      /* shadow; else vtlb */
 	bool running;                    /* between start and stop */
 	struct guest_paging paging;      /* the OS's own registers */
@@ -68,7 +68,8 @@ struct v2m {
 uint32_t v2m_tables(uint64_t bytes);
 
 /* Makes an empty one in `memory`, page-aligned and zeroed, whose machine address is `machine`. */
-struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port, uint32_t address_bits);
+struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port,
+		     const struct guest_cpu *cpu);
 
 /* Begins with nothing loaded, from the OS's registers (paging on, CR0.WP set). v2m_root() is then what CR3 has to be. */
 void v2m_start(struct v2m *v2m, const struct guest_paging *paging, bool keeps);

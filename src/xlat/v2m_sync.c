@@ -285,7 +285,7 @@ void v2m_start(struct v2m *v2m, const struct guest_paging *paging, bool keeps)
 	v2m->paging.cr3 &= ~NO_FLUSH;
 	v2m->keeps = keeps;
 	v2m->levels = !is_long ? 3 : paging->cr4 & MMU_CR4_LA57 ? 5 : 4;
-	v2m->reserved = guest_is_two_level(paging) ? 0 : PTE_ADDRESS & ~((1ull << v2m->address_bits) - 1);
+	v2m->reserved = guest_is_two_level(paging) ? 0 : PTE_ADDRESS & ~((1ull << v2m->cpu.address_bits) - 1);
 	v2m->reserved |= (has_nx && !(paging->efer & MMU_EFER_NXE) ? PTE_NX : 0) | (has_nx && !is_long ? HI_RESERVED : 0);
 	v2m->context_count = 0;
 	v2m->running = true;

@@ -80,6 +80,8 @@ static bool one_in(uint32_t n) { return draw() % n == 0; }
 static bool is_long(void) { return sim.mode >= FOUR_LEVEL; }
 static uint32_t entry_bytes(void) { return sim.mode == TWO_LEVEL ? 4 : 8; }
 
+static const struct guest_cpu cpu = { .address_bits = BITS };
+
 /* --- the port --- */
 
 static mfn_t frame_of(void *context, gfn_t page, enum mem_access *access)
@@ -132,7 +134,7 @@ static void check_tables(void)
 
 static struct fake_translation walk_now(uint64_t linear)
 {
-	const struct fake_mmu model = { sim.paging, BITS, read_twin, NULL };
+	const struct fake_mmu model = { sim.paging, cpu, read_twin, NULL };
 	const struct guest_access look = { .linear = linear, .user = false };
 	struct guest_paging lenient = sim.paging;
 	struct fake_mmu open = model;
@@ -304,7 +306,7 @@ static void end_move(void);
 /* The model makes the walk that V2M has made for this fault, bits and all. */
 static struct fake_translation model_walk(const struct guest_access *access)
 {
-	const struct fake_mmu model = { sim.paging, BITS, read_twin, write_twin };
+	const struct fake_mmu model = { sim.paging, cpu, read_twin, write_twin };
 
 	return fake_mmu_walk(&model, access);
 }
@@ -743,7 +745,7 @@ static void start(enum mode mode, bool keeps, uint64_t v2m_bytes)
 	choose_places();
 	make_roots();
 	sim.paging.cr3 = sim.root[0];
-	sim.v2m = v2m_make(v2m_memory, v2m_bytes, V2M_MACHINE, &port, BITS);
+	sim.v2m = v2m_make(v2m_memory, v2m_bytes, V2M_MACHINE, &port, &cpu);
 	v2m_start(sim.v2m, &sim.paging, keeps);
 	flush_if_due();
 	note_all();
