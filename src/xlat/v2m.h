@@ -56,6 +56,7 @@ struct v2m {
 	uint64_t reserved;               /* bits that no entry of the OS's may have */
 	struct v2m_context context[V2M_CONTEXTS];
 	uint32_t context_count, current;
+	uint8_t hint[V2M_CONTEXTS];      /* by address of the OS's root: where its context was last */
 	uint32_t kernel[V2M_KERNEL_SLOTS]; /* upper half: one subtree per root entry for all contexts, + 1 */
 	uint32_t local;                  /* kernel tables with entries that are not global, linked */
 	uint32_t hand;                   /* where eviction goes on */

@@ -211,7 +211,7 @@ static void flush_if_due(void)
 						     sim.walked[i].guest == sim.v2m->page[i].guest));
 }
 
-static const uint64_t *v2m_table(uint64_t machine)
+static uint64_t *v2m_table(uint64_t machine)
 {
 	uint64_t at = machine - V2M_MACHINE;
 
@@ -220,20 +220,23 @@ static const uint64_t *v2m_table(uint64_t machine)
 	assert_true(page->level > 0);
 	sim.walked[at >> PAGE_SHIFT].level = page->level;
 	sim.walked[at >> PAGE_SHIFT].guest = page->guest;
-	return (const uint64_t *)(const void *)(v2m_memory + at);
+	return (uint64_t *)(void *)(v2m_memory + at);
 }
 
 /* As the hardware would: the format of long mode, or PAE's. */
-static bool walk_v2m(uint64_t linear, struct fake_translation *found)
+static bool walk_v2m(uint64_t linear, bool uses, struct fake_translation *found)
 {
 	uint32_t level = is_long() ? (sim.mode == FIVE_LEVEL ? 5 : 4) : 3;
-	const uint64_t *table = v2m_table(v2m_root(sim.v2m));
+	uint64_t *table = v2m_table(v2m_root(sim.v2m));
 
 	*found = (struct fake_translation){ .ok = true, .may_write = true, .may_user = true, .may_fetch = true };
 	for (;; level--) {
-		uint64_t entry = table[linear >> (12 + 9 * (level - 1)) & (level == 3 && !is_long() ? 3 : 511)];
+		uint64_t *place = &table[linear >> (12 + 9 * (level - 1)) & (level == 3 && !is_long() ? 3 : 511)];
+		uint64_t entry = *place;
 		if (!(entry & PTE_P))
 			return false;
+		if (uses && level == 1)
+			*place |= PTE_A;
 		assert_false(entry & PTE_NX && !(sim.paging.efer & MMU_EFER_NXE));
 		if (!is_long() && level == 3) {
 			assert_int_equal(entry & (PTE_W | PTE_U | PTE_A | PTE_D | PTE_LARGE | PTE_NX), 0);
@@ -241,7 +244,8 @@ static bool walk_v2m(uint64_t linear, struct fake_translation *found)
 			found->may_write &= entry >> 1 & 1;
 			found->may_user &= entry >> 2 & 1;
 			found->may_fetch &= !(entry & PTE_NX);
-			assert_true(entry & PTE_A);
+			if (level > 1)
+				assert_true(entry & PTE_A);
 		}
 		found->size = 1ull << (12 + 9 * (level - 1));
 		if (level == 1 || (level == 2 && entry & PTE_LARGE)) {
@@ -269,7 +273,7 @@ static bool try_access(const struct guest_access *access, uint64_t *machine)
 	uint32_t place = place_of(access->linear);
 
 	if (!sim.tlb_valid[place]) {
-		sim.tlb_valid[place] = walk_v2m(access->linear & ~PAGE_MASK, &sim.tlb[place].what);
+		sim.tlb_valid[place] = walk_v2m(access->linear & ~PAGE_MASK, true, &sim.tlb[place].what);
 		if (!sim.tlb_valid[place])
 			return false;
 	}
@@ -602,7 +606,7 @@ static void check_none_absent(void)
 	struct fake_translation found;
 
 	for (uint32_t i = 0; i < PLACES; i++) {
-		if (!walk_v2m(sim.place[i], &found))
+		if (!walk_v2m(sim.place[i], false, &found))
 			continue;
 		for (uint32_t j = 0; j < sim.moving_count; j++)
 			assert_true(found.physical >> PAGE_SHIFT != sim.from[j].n);
