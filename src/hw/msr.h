@@ -46,6 +46,7 @@
 #define CR4_PAE (1ull << 5)
 #define CR4_LA57 (1ull << 12)
 #define CR4_PCIDE (1ull << 17)
+#define CR4_SMEP (1ull << 20)
 
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF (1ull << 8)

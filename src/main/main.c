@@ -30,6 +30,8 @@
 #define EGA_TEXT 0xb8000ull
 #define OWN_RANGES 4u /* that the map grows by at most when Scrim's block and page are taken out of it */
 #define CPUID_1G (1u << 26)
+#define CPUID_HYPERVISOR (1u << 31) /* 1 ECX */
+#define HYPERVISOR_LEAF 0x40000000u
 
 extern uint8_t image_start[], image_end[], boot_stack_top[];
 extern void image_relocate(uint64_t start);
@@ -320,6 +322,14 @@ static void reserve_own_memory(void)
 	machine.dma_free = boot.options.dma_free_all ? machine.os_ram : boot.options.dma_free;
 }
 
+/* The emulator says who it is: "TCGTCGTCGTCG", where a hypervisor would. Its page walk has ways of its own (xlat/guest_mmu.h). */
+static bool is_tcg(void)
+{
+	const struct cpuid_result r = cpuid(HYPERVISOR_LEAF, 0);
+
+	return cpuid(1, 0).ecx & CPUID_HYPERVISOR && r.ebx == 0x54474354 && r.ecx == 0x43544743 && r.edx == 0x47435447;
+}
+
 static void make_memory(void)
 {
 	struct mem_config config = {
@@ -338,6 +348,7 @@ static void make_memory(void)
 	machine.xlat.has_1g = boot.has_1g;
 	machine.xlat.boundary = boot.boundary;
 	machine.xlat.boundary_count = boot.boundary_count;
+	machine.is_tcg = is_tcg();
 	shadow_init(own_alloc(shadow_shared_bytes()), boot.ram_end > GIB(4) ? align_up(boot.ram_end, GIB(1)) : GIB(4));
 	for (uint32_t i = 0; v2m_bytes() && i < machine.cpu_count; i++)
 		shadow_give_memory(&machine.cpu[i], own_alloc(shadow_cpu_bytes(boot.options.shadow_bytes)),

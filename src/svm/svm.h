@@ -76,6 +76,8 @@ void svm_on_step_fault(struct cpu *cpu);
  * svm_insn.c: the OS's instruction at rip. Read before this exit waits for anything: a CPU that waits answers flushes, and behind a
  * flush the page with the instruction may be on its way elsewhere.
  */
+/* Linear address of the instruction. */
+uint64_t svm_insn_linear(const struct cpu *cpu);
 /* rip behind a two-byte instruction without operands (0F xx), any prefixes before it. */
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu);
 /* MOV CR3, reg: the value and the next rip. */

@@ -21,6 +21,8 @@ static bool is_legacy_prefix(uint8_t byte)
 {
 	static const uint8_t prefixes[] = { OPERAND_SIZE, ADDRESS_SIZE, LOCK, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 };
 
+	if (byte < 0x26) /* most opcodes that are met here */
+		return false;
 	for (uint32_t i = 0; i < ARRAY_SIZE(prefixes); i++)
 		if (byte == prefixes[i])
 			return true;

@@ -240,6 +240,20 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 }
 
 /*
+ * An external interrupt, which the APIC has handed over: as a virtual interrupt, since interrupts are open where it was taken. QEMU may
+ * deliver an interrupt that is injected a second time, whenever its loop is left next. Where a virtual one is pending already, this
+ * one has a higher priority (the APIC gave it while the other is in service), and is injected. A virtual interrupt whose delivery
+ * faults is pending still in QEMU.
+ */
+static void redeliver_interrupt(struct vmcb *vmcb, uint32_t vector)
+{
+	if (!(vmcb->virtual_interrupt & V_IRQ))
+		vmcb->virtual_interrupt = V_MAKE(vector);
+	else if (V_VECTOR(vmcb->virtual_interrupt) != vector)
+		vmcb->event_injection = EVENT_MAKE(EVENT_TYPE_INTR, vector);
+}
+
+/*
  * The exit came while the CPU was delivering an event to the OS: deliver it again (15.7.2, 15.20). INT n, INT3 and INTO are left
  * out: their instruction executes again.
  */
@@ -253,9 +267,10 @@ static void redeliver(struct vmcb *vmcb)
 	if (type == EVENT_TYPE_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return;
 	/* QEMU reports an external interrupt as an exception of its vector; no exception has one above 31. */
-	if (type == EVENT_TYPE_EXCEPTION && vector > 31)
-		event &= ~(7ull << 8);
-	vmcb->event_injection = event;
+	if (type == EVENT_TYPE_INTR || (type == EVENT_TYPE_EXCEPTION && vector > 31))
+		redeliver_interrupt(vmcb, vector);
+	else
+		vmcb->event_injection = event;
 }
 
 void svm_handle_exit(struct cpu *cpu)

@@ -32,8 +32,13 @@ static bool read_physical(void *context, uint64_t physical, void *to, uint32_t b
 
 static void copy_code(uint8_t *to, const uint8_t *from)
 {
-	for (uint32_t i = 0; i < SVM_CODE_BYTES_MAX; i++)
-		to[i] = from[i];
+	uint64_t first, last;
+
+	/* 15 bytes in two words that overlap. */
+	__builtin_memcpy(&first, from, 8);
+	__builtin_memcpy(&last, from + SVM_CODE_BYTES_MAX - 8, 8);
+	__builtin_memcpy(to, &first, 8);
+	__builtin_memcpy(to + SVM_CODE_BYTES_MAX - 8, &last, 8);
 }
 
 static uint32_t fetch(const struct cpu *cpu, uint64_t linear, uint8_t *to, uint32_t bytes)
@@ -59,15 +64,26 @@ static uint32_t fetch(const struct cpu *cpu, uint64_t linear, uint8_t *to, uint3
 	return done;
 }
 
+static bool is_64bit_code(const struct vmcb *vmcb)
+{
+	return vmcb->efer & EFER_LMA && vmcb->cs.attributes & CS_LONG;
+}
+
+uint64_t svm_insn_linear(const struct cpu *cpu)
+{
+	const struct vmcb *vmcb = svm_vmcb(cpu);
+
+	return is_64bit_code(vmcb) ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
+}
+
 /* Reads what it can of the instruction at rip into `bytes`, and tells how the CPU takes it. */
 static struct svm_code fetch_code(const struct cpu *cpu, uint8_t bytes[SVM_CODE_BYTES_MAX])
 {
 	const struct vmcb *vmcb = svm_vmcb(cpu);
-	bool is_64bit = vmcb->efer & EFER_LMA && vmcb->cs.attributes & CS_LONG;
-	uint64_t linear = is_64bit ? vmcb->rip : (uint32_t)(vmcb->cs.base + vmcb->rip);
+	bool is_64bit = is_64bit_code(vmcb);
 
 	return (struct svm_code){ .bytes = bytes,
-				  .count = fetch(cpu, linear, bytes, SVM_CODE_BYTES_MAX),
+				  .count = fetch(cpu, svm_insn_linear(cpu), bytes, SVM_CODE_BYTES_MAX),
 				  .bits = is_64bit ? 64 : vmcb->cs.attributes & CS_32BIT ? 32 : 16 };
 }
 

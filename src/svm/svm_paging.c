@@ -99,6 +99,19 @@ static void inject_page_fault(struct cpu *cpu, uint64_t linear, uint32_t error)
 	vmcb->event_injection |= (uint64_t)error << 32;
 }
 
+/*
+ * Without NX and SMEP the error code does not tell a fetch (APM vol. 2, 8.4.2), but SMAP has to be told. A fetch is the first thing
+ * that an instruction does, and meets no entry: where one was met the CPU has fetched already.
+ */
+static bool is_untold_fetch(const struct cpu *cpu, uint32_t error, uint64_t linear)
+{
+	const struct vmcb *vmcb = svm_vmcb(cpu);
+
+	if (vmcb->efer & EFER_NXE || vmcb->cr4 & CR4_SMEP || error)
+		return false;
+	return linear - svm_insn_linear(cpu) < SVM_CODE_BYTES_MAX;
+}
+
 void svm_on_page_fault(struct cpu *cpu)
 {
 	const struct vmcb *vmcb = svm_vmcb(cpu);
@@ -106,7 +119,8 @@ void svm_on_page_fault(struct cpu *cpu)
 	uint64_t linear = vmcb->exit_info2;
 	struct v2m_answer answer = { .replaced = false };
 	const struct guest_access access = {
-		.linear = linear, .write = error & PF_WRITE, .user = error & PF_USER, .fetch = error & PF_FETCH,
+		.linear = linear, .write = error & PF_WRITE, .user = error & PF_USER,
+		.fetch = error & PF_FETCH || is_untold_fetch(cpu, error, linear),
 		.smap = !(error & PF_USER) && (vmcb->cpl == 3 || !(vmcb->rflags & RFLAGS_AC)),
 	};
 

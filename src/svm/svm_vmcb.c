@@ -163,7 +163,8 @@ void svm_set_backend(struct cpu *cpu, enum scrim_backend to)
 		svm_leave_v2m(cpu);
 	if (was_nested != nested)
 		move_pat(cpu, nested);
-	vmcb->nested_cr3 = nested ? machine.xlat.root : 0;
+	/* Under V2M tables not used, but there for who looks from outside: these tables follow the map as well. */
+	vmcb->nested_cr3 = to != SCRIM_BACKEND_NATIVE ? machine.xlat.root : 0;
 	vmcb->nested_control = nested ? NESTED_ENABLE : 0;
 	cpu->mode = to;
 	if (shadow_is_v2m(to))

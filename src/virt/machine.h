@@ -48,6 +48,7 @@ struct machine {
 	bool starting;    /* the OS has written the CMOS's shutdown code and not cleared it: it is about to send INIT */
 	enum scrim_state state; /* the memory's, never GUARDED */
 	enum scrim_backend backend; /* how CPUs translate for the memory's sake, once visited */
+	bool is_tcg;      /* the CPUs are emulated by QEMU */
 	uint32_t waiting_for_batches; /* CPUs; no batch begins meanwhile */
 	bool map_late;    /* the Identity root lives only while it is needed */
 	struct xlat xlat;

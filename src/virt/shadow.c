@@ -66,7 +66,9 @@ void shadow_init(void *shared, uint64_t mapped_end)
 
 void shadow_give_memory(struct cpu *cpu, void *memory, uint64_t bytes)
 {
-	cpu->v2m = v2m_make(memory, bytes, (uint64_t)(uintptr_t)memory, &port, machine.xlat.address_bits);
+	const struct guest_cpu as = { .address_bits = machine.xlat.address_bits, .is_tcg = machine.is_tcg };
+
+	cpu->v2m = v2m_make(memory, bytes, (uint64_t)(uintptr_t)memory, &port, &as);
 }
 
 bool shadow_is_possible(void)

@@ -16,6 +16,7 @@ struct shape {
 
 struct walk {
 	const struct guest_paging *paging;
+	const struct guest_cpu *cpu;
 	const struct guest_access *access;
 	const struct guest_port *port;
 	struct guest_mapping *mapping;
@@ -142,6 +143,12 @@ static uint64_t reserved_of_entry(const struct walk *walk, uint32_t level, bool 
 	return reserved | (PTE_ADDRESS & ((1ull << (12 + 9 * (level - 1))) - 1) & ~PTE_PAT_LARGE);
 }
 
+/* TCG's entry of 1 GiB: the bits below its address are looked at last. */
+static uint64_t reserved_late(const struct walk *walk, uint32_t level, bool leaf)
+{
+	return walk->cpu->is_tcg && leaf && level == 3 ? PTE_ADDRESS & ((1ull << 30) - 1) & ~PTE_PAT_LARGE : 0;
+}
+
 static void note_rights(struct walk *walk, uint32_t level, uint64_t entry)
 {
 	if (walk->shape.levels == 3 && level == 3)
@@ -181,18 +188,21 @@ static enum step step(struct walk *walk, uint32_t level, uint64_t *table, enum g
 		fault(walk, 0);
 		return STEP_END;
 	}
-	if (entry & reserved_of_entry(walk, level, leaf)) {
-		fault(walk, PF_PRESENT | PF_RESERVED);
+	uint64_t late = reserved_late(walk, level, leaf);
+	if (entry & reserved_of_entry(walk, level, leaf) & ~late) {
+		fault(walk, PF_RESERVED | (walk->cpu->is_tcg ? 0 : PF_PRESENT));
 		return STEP_END;
 	}
 	note_rights(walk, level, entry);
-	if (leaf && !is_granted(walk)) {
-		fault(walk, PF_PRESENT);
+	bool granted = !(entry & late) && (!leaf || is_granted(walk)), is_pae_root = walk->shape.levels == 3 && level == 3;
+	uint64_t bits = leaf && granted && walk->access->write ? PTE_A | PTE_D : PTE_A;
+	if (!walk->cpu->is_tcg ? !granted || is_pae_root : !granted && level < 3)
+		bits = 0;
+	enum set set = set_bits(walk, gfn_of_address(address), place, &entry, bits);
+	if (set == SET_DONE && !granted) {
+		fault(walk, entry & late ? PF_RESERVED : PF_PRESENT);
 		return STEP_END;
 	}
-	bool is_pae_root = walk->shape.levels == 3 && level == 3;
-	uint64_t bits = is_pae_root ? 0 : leaf && walk->access->write ? PTE_A | PTE_D : PTE_A;
-	enum set set = set_bits(walk, gfn_of_address(address), place, &entry, bits);
 	if (set == SET_CHANGED)
 		return STEP_AGAIN;
 	*result = set == SET_WAIT ? GUEST_WAIT : GUEST_MAPPED;
@@ -203,11 +213,11 @@ static enum step step(struct walk *walk, uint32_t level, uint64_t *table, enum g
 	return leaf || set == SET_WAIT ? STEP_END : STEP_ON;
 }
 
-enum guest_result guest_mmu_walk(const struct guest_paging *paging, uint32_t address_bits, const struct guest_access *access,
+enum guest_result guest_mmu_walk(const struct guest_paging *paging, const struct guest_cpu *cpu, const struct guest_access *access,
 				 const struct guest_port *port, struct guest_mapping *mapping)
 {
-	struct walk walk = { .paging = paging, .access = access, .port = port, .mapping = mapping, .shape = shape_of(paging),
-			     .reserved = reserved_of(paging, address_bits) };
+	struct walk walk = { .paging = paging, .cpu = cpu, .access = access, .port = port, .mapping = mapping, .shape = shape_of(paging),
+			     .reserved = reserved_of(paging, cpu->address_bits) };
 	enum guest_result result = GUEST_WAIT;
 
 	for (uint32_t tries = 0; tries < RETRIES; tries++) {

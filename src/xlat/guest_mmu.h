@@ -44,6 +44,16 @@
 
 #define GUEST_LEVELS_MAX 5u
 
+/* What of the walk is the CPU model's. */
+struct guest_cpu {
+	uint32_t address_bits;
+	/*
+	 * As QEMU's TCG walks, other than the manual says: #PF for a reserved bit has P clear; the root of PAE gets accessed bits; an entry
+	 * of 1 GiB gets its accessed bit before rights are looked at. The OS is to see the machine that it runs on.
+	 */
+	bool is_tcg;
+};
+
 /* The OS's memory. */
 struct guest_port {
 	/* Where P2M has this page, and what may be done there. NULL: no memory. The pointer is good until the caller's CPU waits. */
@@ -74,7 +84,7 @@ enum guest_result { GUEST_MAPPED, GUEST_FAULT, GUEST_WAIT };
  * Walks, sets accessed and dirty bits as the CPU does: in an entry on the way as it is passed, in the leaf when the access is
  * granted. cr0.PG is set, and cr0.WP.
  */
-enum guest_result guest_mmu_walk(const struct guest_paging *paging, uint32_t address_bits, const struct guest_access *access,
+enum guest_result guest_mmu_walk(const struct guest_paging *paging, const struct guest_cpu *cpu, const struct guest_access *access,
 				 const struct guest_port *port, struct guest_mapping *mapping);
 
 static inline bool guest_is_two_level(const struct guest_paging *paging) { return !(paging->cr4 & MMU_CR4_PAE); }

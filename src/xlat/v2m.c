@@ -24,8 +24,8 @@ uint64_t v2m_compose(const struct v2m *v2m, uint64_t guest, bool is_large_guest,
 
 	if (access == MEM_ACCESS_NONE)
 		return 0;
-	if (guest & PTE_W)
-		entry |= V2M_SOFT_W | (guest & PTE_D && access == MEM_ACCESS_ALL ? PTE_W : 0);
+	if (guest & PTE_W && guest & PTE_D && access == MEM_ACCESS_ALL)
+		entry |= PTE_W;
 	if (guest & PTE_G && v2m->paging.cr4 & CR4_PGE)
 		entry |= PTE_G;
 	if (guest & (is_large_guest ? PTE_PAT_LARGE : PTE_PAT))
@@ -143,7 +143,10 @@ gfn_t v2m_target(const struct v2m *v2m, uint32_t page, uint32_t index, uint64_t 
 	return gfn_of_address(guest & PTE_ADDRESS & ~((1ull << 21) - 1));
 }
 
-/* Neighbours that the OS's entries allow as they are: what a CPU may load by itself at any time. */
+/*
+ * Neighbours that the OS's entries allow as they are: what a CPU may load by itself at any time. Their own accessed bit is clear, so that
+ * those that the CPU has never used need not be inspected later: they go.
+ */
 static void load_around(struct v2m *v2m, uint32_t at, uint32_t index)
 {
 	const struct v2m_page *page = &v2m->page[at];
@@ -159,7 +162,7 @@ static void load_around(struct v2m *v2m, uint32_t at, uint32_t index)
 			continue;
 		uint64_t entry = v2m_compose(v2m, guest, page->split, 1, v2m_target(v2m, at, i, guest));
 		if (entry)
-			v2m_put_leaf(v2m, at, i, entry);
+			v2m_put_leaf(v2m, at, i, entry & ~PTE_A);
 	}
 }
 
@@ -198,7 +201,7 @@ enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, st
 	struct guest_mapping mapping;
 	enum mem_access rights;
 
-	switch (guest_mmu_walk(&v2m->paging, v2m->address_bits, access, &port->guest, &mapping)) {
+	switch (guest_mmu_walk(&v2m->paging, &v2m->cpu, access, &port->guest, &mapping)) {
 	case GUEST_FAULT:
 		answer->error = mapping.error;
 		return V2M_FAULT;

@@ -48,7 +48,7 @@ struct v2m {
 	uint32_t head_bits;
 	uint32_t page_count, used, free;
 	uint64_t machine;                /* machine address of table[0] */
-	uint32_t address_bits;
+	struct guest_cpu cpu;
 	bool keeps;                      /* shadow; else vtlb */
 	bool running;                    /* between start and stop */
 	struct guest_paging paging;      /* the OS's own registers */
@@ -56,6 +56,7 @@ struct v2m {
 	uint64_t reserved;               /* bits that no entry of the OS's may have */
 	struct v2m_context context[V2M_CONTEXTS];
 	uint32_t context_count, current;
+	uint8_t hint[V2M_CONTEXTS];      /* by address of the OS's root: where its context was last */
 	uint32_t kernel[V2M_KERNEL_SLOTS]; /* upper half: one subtree per root entry for all contexts, + 1 */
 	uint32_t local;                  /* kernel tables with entries that are not global, linked */
 	uint32_t hand;                   /* where eviction goes on */
@@ -68,7 +69,8 @@ struct v2m {
 uint32_t v2m_tables(uint64_t bytes);
 
 /* Makes an empty one in `memory`, page-aligned and zeroed, whose machine address is `machine`. */
-struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port, uint32_t address_bits);
+struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port,
+		     const struct guest_cpu *cpu);
 
 /* Begins with nothing loaded, from the OS's registers (paging on, CR0.WP set). v2m_root() is then what CR3 has to be. */
 void v2m_start(struct v2m *v2m, const struct guest_paging *paging, bool keeps);

@@ -295,7 +295,8 @@ uint32_t v2m_tables(uint64_t bytes)
 	return bytes < sizeof(struct v2m) + PAGE_SIZE ? 0 : (uint32_t)((bytes - sizeof(struct v2m) - PAGE_SIZE) / TABLE_BYTES);
 }
 
-struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port, uint32_t address_bits)
+struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struct v2m_port *port,
+		     const struct guest_cpu *cpu)
 {
 	uint32_t count = v2m_tables(bytes), bits = 4;
 	uint8_t *at = memory;
@@ -314,7 +315,7 @@ struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struc
 	v2m->page_count = count;
 	v2m->machine = machine;
 	v2m->port = port;
-	v2m->address_bits = address_bits;
+	v2m->cpu = *cpu;
 	v2m->free = v2m->local = NONE;
 	for (uint32_t i = count; i-- > 0;) {
 		v2m->page[i].link = v2m->free;

@@ -6,8 +6,6 @@
 
 #define V2M_NONE UINT32_MAX
 
-#define V2M_SOFT_W (1ull << 9) /* ignored by the CPU: the OS's entry has W, this one perhaps not yet */
-
 struct v2m_page {
 	uint64_t loaded[V2M_ENTRIES / 64];
 	uint64_t guest;   /* the OS's entry that leads here, as it was when it was followed */

@@ -9,7 +9,7 @@
  */
 #include "xlat/v2m_pages.h"
 
-#define SAME (PTE_ADDRESS | PTE_P | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
+#define SAME (PTE_ADDRESS | PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
 #define HI_RESERVED (0x7ffull << 52)
 #define NO_FLUSH (1ull << 63) /* CR4.PCIDE: an allowance, of which no use is made */
 
@@ -37,10 +37,13 @@ uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *ba
 	return __atomic_load_n((const uint32_t *)(const void *)base + place, __ATOMIC_RELAXED);
 }
 
-/* At home, and nothing in it has changed: the common case, without a look at the map. */
+/*
+ * At home, and as it was composed: the common case, without a look at the map. What may be written less than the OS's entry says is
+ * composed anew each time, since the map or the OS's dirty bit may allow more by now.
+ */
 static bool is_same(uint64_t guest, uint64_t entry)
 {
-	return !((guest ^ entry) & SAME) && !((guest << 8 ^ entry) & V2M_SOFT_W);
+	return !((guest ^ entry) & SAME);
 }
 
 static bool is_usable(const struct v2m *v2m, uint64_t guest)
@@ -62,7 +65,7 @@ static void sync_changed(struct v2m *v2m, uint32_t page, uint32_t index, uint64_
 	uint32_t level = v2m->page[page].level;
 	uint64_t entry = v2m->table[page][index], now = 0;
 
-	if (is_usable(v2m, guest) && (level == 1 || is_usable_large(v2m, page, index, guest)))
+	if (entry & PTE_A && is_usable(v2m, guest) && (level == 1 || is_usable_large(v2m, page, index, guest)))
 		now = v2m_compose(v2m, guest, level > 1, level, v2m_target(v2m, page, index, guest));
 	if (now == entry)
 		return;
@@ -122,14 +125,43 @@ static uint32_t sync_entry(struct v2m *v2m, uint32_t page, uint32_t index, const
 	return v2m->page[child].split ? V2M_NONE : child;
 }
 
+/* A higher one. Returns what is to be inspected next, before `todo`. */
+static uint32_t sync_higher(struct v2m *v2m, uint32_t page, const uint64_t *guest, uint32_t todo)
+{
+	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
+	uint32_t level = v2m->page[page].level;
+
+	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
+		for (uint64_t left = loaded[i / 64]; left; left &= left - 1) {
+			uint32_t index = i + (uint32_t)__builtin_ctzll(left);
+			uint64_t now = __atomic_load_n(&guest[index], __ATOMIC_RELAXED);
+			if (v2m_is_leaf(table[index], level)) {
+				sync_leaf(v2m, page, index, now);
+				continue;
+			}
+			uint32_t child = v2m_child(v2m, table[index]);
+			if (v2m->page[child].guest != now) {
+				v2m_clear(v2m, page, index);
+			} else if (!v2m->page[child].split) {
+				v2m->page[child].link = todo;
+				todo = child;
+			}
+		}
+	}
+	return todo;
+}
+
 /* Every entry of one table. What is to be inspected next is put before `todo`. */
 static uint32_t sync_table(struct v2m *v2m, uint32_t page, uint32_t todo)
 {
 	struct v2m_page *p = &v2m->page[page];
 	const uint8_t *base = v2m_guest_table(v2m, page);
 
-	if (p->level == 1 && base && !guest_is_two_level(&v2m->paging)) {
-		sync_lowest(v2m, page, (const uint64_t *)(const void *)base);
+	if (base && !guest_is_two_level(&v2m->paging)) {
+		const uint64_t *guest = (const uint64_t *)(const void *)base;
+		if (p->level > 1)
+			return sync_higher(v2m, page, guest, todo);
+		sync_lowest(v2m, page, guest);
 		return todo;
 	}
 	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++) {
@@ -251,9 +283,16 @@ static void forget_lower_half(struct v2m *v2m)
 
 static bool find_context(struct v2m *v2m, uint64_t cr3)
 {
+	uint8_t *hint = &v2m->hint[cr3 >> PAGE_SHIFT & (V2M_CONTEXTS - 1)];
+
+	if (*hint < v2m->context_count && v2m->context[*hint].cr3 == cr3) {
+		v2m->current = *hint;
+		return true;
+	}
 	for (uint32_t i = 0; i < v2m->context_count; i++)
 		if (v2m->context[i].cr3 == cr3) {
 			v2m->current = i;
+			*hint = (uint8_t)i;
 			return true;
 		}
 	return false;
@@ -285,7 +324,7 @@ void v2m_start(struct v2m *v2m, const struct guest_paging *paging, bool keeps)
 	v2m->paging.cr3 &= ~NO_FLUSH;
 	v2m->keeps = keeps;
 	v2m->levels = !is_long ? 3 : paging->cr4 & MMU_CR4_LA57 ? 5 : 4;
-	v2m->reserved = guest_is_two_level(paging) ? 0 : PTE_ADDRESS & ~((1ull << v2m->address_bits) - 1);
+	v2m->reserved = guest_is_two_level(paging) ? 0 : PTE_ADDRESS & ~((1ull << v2m->cpu.address_bits) - 1);
 	v2m->reserved |= (has_nx && !(paging->efer & MMU_EFER_NXE) ? PTE_NX : 0) | (has_nx && !is_long ? HI_RESERVED : 0);
 	v2m->context_count = 0;
 	v2m->running = true;

@@ -49,24 +49,27 @@ def check_native(machine, boot):
 class Case:
     """One machine's way through its combinations."""
 
-    def __init__(self, machine, own, mib):
+    def __init__(self, machine, own, mib, backend="nested"):
         self.machine, self.own, self.mib = machine, own, mib
         self.remap = self.extent = None
         self.boot = machine.status()
         self.seed = 0
         self.exact = True
+        self.backend = backend
         self.figures = []
 
     def begin(self, reverse):
         """VIRTUALIZED, with the reverse that the map is made under."""
-        run(self.machine, "scrimctl virtualize", f"scrimctl devirtualize --reverse {reverse}")
+        virtualize = f"scrimctl virtualize --backend {self.backend}"
+        run(self.machine, virtualize, f"scrimctl devirtualize --reverse {reverse}")
         check_equal(self.machine.status()["reverse"], reverse, "reverse")
         if self.extent == "whole":
-            run(self.machine, "scrimctl virtualize")
+            run(self.machine, virtualize)
+            check_equal(self.machine.status()["backend"], self.backend, "back-end")
             return
         start, end = STANDING
         moved = " ".join(hex(start + number * frame_graph.PAGE) for number in range(STANDING_MOVED))
-        run(self.machine, f"scrimctl virtualize --range {start:#x}-{end:#x} --range {self.own.words}", f"scrimctl move {moved}")
+        run(self.machine, f"{virtualize} --range {start:#x}-{end:#x} --range {self.own.words}", f"scrimctl move {moved}")
 
     def away(self, content):
         """The map is made. Returns what the way home has to cost, by a look from outside."""
@@ -135,13 +138,13 @@ class Case:
                   f"home in {last['seconds']:.2f} s, all in {seconds:.1f} s")
 
 
-def remap_machine(t, how, mib, combinations, writes=0):
+def remap_machine(t, how, mib, combinations, writes=0, backend="nested"):
     """All combinations on one machine. `combinations`: [(remap, extent, reverse, way, content)]."""
     with t.machine(args=twins.arguments(mib), **how) as machine:
         machine.wait_ready()
         own = twins.Twins(machine, mib, writes=writes)
         with quiet_log(machine), under_load(machine, mib=32, stress=None, threads=1) as load:
-            case = Case(machine, own, mib)
+            case = Case(machine, own, mib, backend)
             case.exact = writes == 0
             for number, (remap, extent, *rest) in enumerate(combinations):
                 case.remap, case.extent = remap, extent
@@ -172,6 +175,24 @@ def group(remap, extent):
 
 for _remap, _extent in itertools.product(REMAPS, EXTENTS):
     test(f"remap-{_remap}-{_extent}", cost=75)(group(_remap, _extent))
+
+
+SHORT = (("direct", "whole", "backmap", "concurrent", "both"), ("indirect", "portion", "refcount", "paused", "scattered"),
+         ("direct", "portion", "search", "concurrent", "shared"), ("indirect", "whole", "backmap", "paused", "both"))
+
+
+def on_backend(backend):
+    """A few of the combinations in `make test`, all of them in `make soak`, without nested paging."""
+
+    def body(t):
+        every = list(itertools.product(REMAPS, EXTENTS, REVERSES, WAYS, CONTENTS))
+        remap_machine(t, SMALL, 24 if not t.soak else 64, t.pick(list(SHORT), every), backend=backend)
+
+    return body
+
+
+for _backend in ("shadow", "vtlb"):
+    test(f"{_backend}-remap", cost=45)(on_backend(_backend))
 
 
 @test("remap-256", cost=90)

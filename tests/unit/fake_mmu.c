@@ -78,7 +78,7 @@ static struct fake_translation walk_two_level(struct state *s)
 		return fail(s, 0);
 	if (entry & BIT(7) && s->mmu->paging.cr4 & BIT(4)) {
 		if (entry & BIT(21))
-			return fail(s, 9);
+			return fail(s, s->mmu->cpu.is_tcg ? 8 : 9);
 		meet(s, entry);
 		s->out.size = BIT(22);
 		return finish(s, where, entry, 4, (entry & 0xffc00000) | (entry >> 13 & 0xff) << 32);
@@ -102,7 +102,7 @@ static struct fake_translation walk_directory(struct state *s, uint64_t director
 	if (!(entry & 1))
 		return fail(s, 0);
 	if (entry & s->bad || (entry & BIT(7) && entry & (LOW(21) & ~LOW(13))))
-		return fail(s, 9);
+		return fail(s, s->mmu->cpu.is_tcg ? 8 : 9);
 	meet(s, entry);
 	if (entry & BIT(7)) {
 		s->out.size = BIT(21);
@@ -114,7 +114,7 @@ static struct fake_translation walk_directory(struct state *s, uint64_t director
 	if (!(entry & 1))
 		return fail(s, 0);
 	if (entry & s->bad)
-		return fail(s, 9);
+		return fail(s, s->mmu->cpu.is_tcg ? 8 : 9);
 	meet(s, entry);
 	s->out.size = BIT(12);
 	return finish(s, where, entry, 8, entry & LOW(52) & ~LOW(12));
@@ -127,7 +127,9 @@ static struct fake_translation walk_pae(struct state *s)
 	if (!(entry & 1))
 		return fail(s, 0);
 	if (entry & (s->bad | BIT(63)))
-		return fail(s, 9);
+		return fail(s, s->mmu->cpu.is_tcg ? 8 : 9);
+	if (s->mmu->cpu.is_tcg)
+		mark(s, where, &entry, BIT(5), 8);
 	return walk_directory(s, entry & LOW(52) & ~LOW(12));
 }
 
@@ -141,7 +143,7 @@ static struct fake_translation walk_long(struct state *s)
 		if (!(entry & 1))
 			return fail(s, 0);
 		if (entry & (s->bad | BIT(7)))
-			return fail(s, 9);
+			return fail(s, s->mmu->cpu.is_tcg ? 8 : 9);
 		meet(s, entry);
 		mark(s, where, &entry, BIT(5), 8);
 		table = entry & LOW(52) & ~LOW(12);
@@ -150,8 +152,10 @@ static struct fake_translation walk_long(struct state *s)
 	entry = s->mmu->read(where, 8);
 	if (!(entry & 1))
 		return fail(s, 0);
+	if (s->mmu->cpu.is_tcg && !(entry & s->bad) && entry & BIT(7))
+		mark(s, where, &entry, BIT(5), 8);
 	if (entry & s->bad || (entry & BIT(7) && entry & (LOW(30) & ~LOW(13))))
-		return fail(s, 9);
+		return fail(s, s->mmu->cpu.is_tcg ? 8 : 9);
 	meet(s, entry);
 	if (entry & BIT(7)) {
 		s->out.size = BIT(30);
@@ -167,7 +171,7 @@ struct fake_translation fake_mmu_walk(const struct fake_mmu *mmu, const struct g
 
 	if (!(mmu->paging.cr4 & BIT(5)))
 		return walk_two_level(&s);
-	s.bad = LOW(52) & ~LOW(mmu->address_bits);
+	s.bad = LOW(52) & ~LOW(mmu->cpu.address_bits);
 	if (!nxe(&s))
 		s.bad |= BIT(63);
 	if (long_mode(&s))

@@ -16,7 +16,7 @@ typedef void (*fake_write_fn)(uint64_t physical, uint64_t value, uint32_t bytes)
 
 struct fake_mmu {
 	struct guest_paging paging;
-	uint32_t address_bits;
+	struct guest_cpu cpu;
 	fake_read_fn read;
 	fake_write_fn write; /* NULL: accessed and dirty bits are not set */
 };

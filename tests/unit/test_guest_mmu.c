@@ -35,6 +35,7 @@ static uint8_t *page(void *context, gfn_t gfn, enum mem_access *access)
 }
 
 static const struct guest_port port = { .page = page };
+static struct guest_cpu cpu = { .address_bits = BITS };
 
 static uint64_t read_twin(uint64_t physical, uint32_t bytes)
 {
@@ -108,10 +109,10 @@ static struct guest_access random_access(enum mode mode)
 
 static void compare(const struct guest_paging *paging, const struct guest_access *access)
 {
-	const struct fake_mmu model = { *paging, BITS, read_twin, write_twin };
+	const struct fake_mmu model = { *paging, cpu, read_twin, write_twin };
 	struct guest_mapping mapping;
 	struct fake_translation expected = fake_mmu_walk(&model, access);
-	enum guest_result result = guest_mmu_walk(paging, BITS, access, &port, &mapping);
+	enum guest_result result = guest_mmu_walk(paging, &cpu, access, &port, &mapping);
 
 	assert_int_equal(result, expected.ok ? GUEST_MAPPED : GUEST_FAULT);
 	if (expected.ok) {
@@ -131,10 +132,11 @@ static void run_mode(enum mode mode)
 	for (uint32_t i = 0; i < WALKS / MODES; i++) {
 		if (i % 256 == 0)
 			fill(mode >= PAE);
+		cpu.is_tcg = draw() & 1;
 		struct guest_paging paging = random_paging(mode);
 		struct guest_access access = random_access(mode);
 		compare(&paging, &access);
-		const struct fake_mmu model = { paging, BITS, read_twin, NULL };
+		const struct fake_mmu model = { paging, cpu, read_twin, NULL };
 		mapped += fake_mmu_walk(&model, &access).ok;
 	}
 	/* It was not faults alone. */
@@ -168,16 +170,17 @@ static void test_absent_table(void **s)
 	struct guest_mapping mapping;
 
 	(void)s;
+	cpu.is_tcg = false;
 	for (uint64_t absent = 0; absent < 4; absent++) {
 		make_way(7);
 		access_of[absent] = MEM_ACCESS_NONE;
-		assert_int_equal(guest_mmu_walk(&long_mode, BITS, &read, &port, &mapping), GUEST_WAIT);
+		assert_int_equal(guest_mmu_walk(&long_mode, &cpu, &read, &port, &mapping), GUEST_WAIT);
 		assert_int_equal(mapping.wait.n, absent);
 		assert_false(mapping.wait_write);
 		for (uint64_t level = 0; level < 4; level++)
 			assert_int_equal(memory[level][0] >> 5 & 1, level < absent);
 		access_of[absent] = MEM_ACCESS_ALL;
-		assert_int_equal(guest_mmu_walk(&long_mode, BITS, &read, &port, &mapping), GUEST_MAPPED);
+		assert_int_equal(guest_mmu_walk(&long_mode, &cpu, &read, &port, &mapping), GUEST_MAPPED);
 		assert_int_equal(mapping.physical, 9 << PAGE_SHIFT);
 	}
 }
@@ -192,13 +195,13 @@ static void test_shared_table(void **s)
 	for (uint64_t shared = 0; shared < 4; shared++) {
 		make_way(7);
 		access_of[shared] = MEM_ACCESS_READ;
-		assert_int_equal(guest_mmu_walk(&long_mode, BITS, &write, &port, &mapping), GUEST_WAIT);
+		assert_int_equal(guest_mmu_walk(&long_mode, &cpu, &write, &port, &mapping), GUEST_WAIT);
 		assert_int_equal(mapping.wait.n, shared);
 		assert_true(mapping.wait_write);
 		assert_int_equal(memory[shared][0], 7);
 		make_way(0x67); /* all set already */
 		access_of[shared] = MEM_ACCESS_READ;
-		assert_int_equal(guest_mmu_walk(&long_mode, BITS, &write, &port, &mapping), GUEST_MAPPED);
+		assert_int_equal(guest_mmu_walk(&long_mode, &cpu, &write, &port, &mapping), GUEST_MAPPED);
 	}
 }
 
@@ -211,7 +214,7 @@ static void test_no_memory(void **s)
 
 	(void)s;
 	paging.cr3 = PAGES << PAGE_SHIFT;
-	assert_int_equal(guest_mmu_walk(&paging, BITS, &read, &port, &mapping), GUEST_FAULT);
+	assert_int_equal(guest_mmu_walk(&paging, &cpu, &read, &port, &mapping), GUEST_FAULT);
 	assert_int_equal(mapping.error, 0);
 }
 

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #include "fake_mmu.h"
-#include "xlat/v2m.h"
+#include "xlat/v2m_pages.h"
 
 #define HOMES 4096u  /* pages of P: eight chunks of 2 MiB */
 #define SPARES 256u  /* frames that are nobody's home */
@@ -24,10 +24,11 @@
 #define TABLES 96u   /* pages of P from 1 on that the OS uses for tables */
 #define ROOTS 3u
 #define PLACES 40u   /* virtual addresses that are looked at */
-#define HISTORY 24u
+#define HISTORY 32u
 #define BITS 40u
 #define V2M_MACHINE 0x80000000ull
 #define MOVES 16u
+#define V2M_TABLES_MAX 160u
 
 enum mode { TWO_LEVEL, PAE, FOUR_LEVEL, FIVE_LEVEL, MODES };
 
@@ -50,8 +51,11 @@ static struct {
 	struct held history[PLACES][HISTORY];
 	uint32_t history_count[PLACES];
 	struct held tlb[PLACES];
-	uint64_t tlb_frame[PLACES];
-	bool tlb_valid[PLACES], tlb_writable[PLACES];
+	bool tlb_valid[PLACES];
+	struct {
+		uint32_t level;
+		uint64_t guest;
+	} walked[V2M_TABLES_MAX];
 	mfn_t frame[HOMES];
 	enum mem_access access[HOMES];
 	bool leaf[HOMES / 512]; /* the chunk has one, perhaps saying nothing */
@@ -75,6 +79,8 @@ static bool one_in(uint32_t n) { return draw() % n == 0; }
 
 static bool is_long(void) { return sim.mode >= FOUR_LEVEL; }
 static uint32_t entry_bytes(void) { return sim.mode == TWO_LEVEL ? 4 : 8; }
+
+static const struct guest_cpu cpu = { .address_bits = BITS };
 
 /* --- the port --- */
 
@@ -128,7 +134,7 @@ static void check_tables(void)
 
 static struct fake_translation walk_now(uint64_t linear)
 {
-	const struct fake_mmu model = { sim.paging, BITS, read_twin, NULL };
+	const struct fake_mmu model = { sim.paging, cpu, read_twin, NULL };
 	const struct guest_access look = { .linear = linear, .user = false };
 	struct guest_paging lenient = sim.paging;
 	struct fake_mmu open = model;
@@ -142,7 +148,8 @@ static struct fake_translation walk_now(uint64_t linear)
 static bool same(const struct fake_translation *a, const struct fake_translation *b)
 {
 	return a->ok == b->ok && (!a->ok || (a->physical == b->physical && a->size == b->size && a->may_write == b->may_write &&
-					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global));
+					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global &&
+					    a->dirty == b->dirty));
 }
 
 /* What the tables say now is what a TLB may load now. */
@@ -190,6 +197,7 @@ static bool is_elsewhere(uint32_t place, const struct fake_translation *held)
 static void flush_tlb(void)
 {
 	memset(sim.tlb_valid, 0, sizeof(sim.tlb_valid));
+	memset(sim.walked, 0, sizeof(sim.walked));
 }
 
 static void flush_if_due(void)
@@ -197,27 +205,38 @@ static void flush_if_due(void)
 	if (sim.v2m->flush)
 		flush_tlb();
 	sim.v2m->flush = false;
+	/* Paging-structure caches: a table that was walked since is the table that it was. */
+	for (uint32_t i = 0; i < V2M_TABLES_MAX; i++)
+		assert_true(!sim.walked[i].level || (sim.walked[i].level == sim.v2m->page[i].level &&
+						     sim.walked[i].guest == sim.v2m->page[i].guest));
 }
 
-static const uint64_t *v2m_table(uint64_t machine)
+static uint64_t *v2m_table(uint64_t machine)
 {
 	uint64_t at = machine - V2M_MACHINE;
 
 	assert_true(machine >= V2M_MACHINE && at < sizeof(v2m_memory) && !(at & PAGE_MASK));
-	return (const uint64_t *)(const void *)(v2m_memory + at);
+	const struct v2m_page *page = &sim.v2m->page[at >> PAGE_SHIFT];
+	assert_true(page->level > 0);
+	sim.walked[at >> PAGE_SHIFT].level = page->level;
+	sim.walked[at >> PAGE_SHIFT].guest = page->guest;
+	return (uint64_t *)(void *)(v2m_memory + at);
 }
 
 /* As the hardware would: the format of long mode, or PAE's. */
-static bool walk_v2m(uint64_t linear, struct fake_translation *found)
+static bool walk_v2m(uint64_t linear, bool uses, struct fake_translation *found)
 {
 	uint32_t level = is_long() ? (sim.mode == FIVE_LEVEL ? 5 : 4) : 3;
-	const uint64_t *table = v2m_table(v2m_root(sim.v2m));
+	uint64_t *table = v2m_table(v2m_root(sim.v2m));
 
 	*found = (struct fake_translation){ .ok = true, .may_write = true, .may_user = true, .may_fetch = true };
 	for (;; level--) {
-		uint64_t entry = table[linear >> (12 + 9 * (level - 1)) & (level == 3 && !is_long() ? 3 : 511)];
+		uint64_t *place = &table[linear >> (12 + 9 * (level - 1)) & (level == 3 && !is_long() ? 3 : 511)];
+		uint64_t entry = *place;
 		if (!(entry & PTE_P))
 			return false;
+		if (uses && level == 1)
+			*place |= PTE_A;
 		assert_false(entry & PTE_NX && !(sim.paging.efer & MMU_EFER_NXE));
 		if (!is_long() && level == 3) {
 			assert_int_equal(entry & (PTE_W | PTE_U | PTE_A | PTE_D | PTE_LARGE | PTE_NX), 0);
@@ -225,7 +244,8 @@ static bool walk_v2m(uint64_t linear, struct fake_translation *found)
 			found->may_write &= entry >> 1 & 1;
 			found->may_user &= entry >> 2 & 1;
 			found->may_fetch &= !(entry & PTE_NX);
-			assert_true(entry & PTE_A);
+			if (level > 1)
+				assert_true(entry & PTE_A);
 		}
 		found->size = 1ull << (12 + 9 * (level - 1));
 		if (level == 1 || (level == 2 && entry & PTE_LARGE)) {
@@ -253,7 +273,7 @@ static bool try_access(const struct guest_access *access, uint64_t *machine)
 	uint32_t place = place_of(access->linear);
 
 	if (!sim.tlb_valid[place]) {
-		sim.tlb_valid[place] = walk_v2m(access->linear & ~PAGE_MASK, &sim.tlb[place].what);
+		sim.tlb_valid[place] = walk_v2m(access->linear & ~PAGE_MASK, true, &sim.tlb[place].what);
 		if (!sim.tlb_valid[place])
 			return false;
 	}
@@ -276,6 +296,8 @@ static void check_access(const struct guest_access *access, uint64_t machine)
 		mfn_t frame = page < HOMES ? sim.frame[page] : mfn(page);
 		if (frame.n != machine >> PAGE_SHIFT || !fake_mmu_allows(&sim.paging, held, access))
 			continue;
+		if (access->write && !held->dirty) /* it writes by an entry that it has seen dirty, or has made so */
+			continue;
 		enum mem_access rights = page < HOMES ? sim.access[page] : MEM_ACCESS_ALL;
 		if (rights == MEM_ACCESS_NONE ? !sim.flushed : rights == MEM_ACCESS_ALL || !access->write)
 			return;
@@ -288,7 +310,7 @@ static void end_move(void);
 /* The model makes the walk that V2M has made for this fault, bits and all. */
 static struct fake_translation model_walk(const struct guest_access *access)
 {
-	const struct fake_mmu model = { sim.paging, BITS, read_twin, write_twin };
+	const struct fake_mmu model = { sim.paging, cpu, read_twin, write_twin };
 
 	return fake_mmu_walk(&model, access);
 }
@@ -584,7 +606,7 @@ static void check_none_absent(void)
 	struct fake_translation found;
 
 	for (uint32_t i = 0; i < PLACES; i++) {
-		if (!walk_v2m(sim.place[i], &found))
+		if (!walk_v2m(sim.place[i], false, &found))
 			continue;
 		for (uint32_t j = 0; j < sim.moving_count; j++)
 			assert_true(found.physical >> PAGE_SHIFT != sim.from[j].n);
@@ -727,7 +749,7 @@ static void start(enum mode mode, bool keeps, uint64_t v2m_bytes)
 	choose_places();
 	make_roots();
 	sim.paging.cr3 = sim.root[0];
-	sim.v2m = v2m_make(v2m_memory, v2m_bytes, V2M_MACHINE, &port, BITS);
+	sim.v2m = v2m_make(v2m_memory, v2m_bytes, V2M_MACHINE, &port, &cpu);
 	v2m_start(sim.v2m, &sim.paging, keeps);
 	flush_if_due();
 	note_all();

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The back-ends without nested paging, shadow and vtlb: translating under load, changed under load, bounded, and gone afterwards."""
+
+import struct
+
+from registry import check, check_equal, test
+from under_load import quiet_log, under_load
+
+MIB = 1 << 20
+OPTIONS = "dma-free=all reserve=32M"
+EXCEPTIONS, NESTED_CONTROL, CR3 = 0x08, 0x90, 0x550  # in the VMCB (AMD APM vol. 2, appendix B)
+PAGE_FAULT = 1 << 14
+BACKENDS = ("shadow", "vtlb")
+RANGE = "--range 16M-208M"
+PROCESSES = 2000
+CAUSES = ("page-fault", "invlpg", "paging")
+
+
+def control_blocks(machine):
+    """Of each CPU: (nested paging is on, #PF exits, CR3)."""
+    blocks = []
+    for cpu in machine.status()["cpus"]:
+        read = lambda offset, size: machine.memory.read(int(cpu["vmcb"], 16) + offset, size)  # noqa: E731
+        blocks.append((struct.unpack("<Q", read(NESTED_CONTROL, 8))[0] & 1, bool(struct.unpack("<I", read(EXCEPTIONS, 4))[0] & PAGE_FAULT),
+                       struct.unpack("<Q", read(CR3, 8))[0]))
+    return blocks
+
+
+def check_translating(machine, backend):
+    """Seen from outside: no CPU has nested paging, each has a root of Scrim's own."""
+    status = machine.status()
+    check_equal(status["backend"], backend, "back-end")
+    own = [(int(part["start"], 16), int(part["end"], 16)) for part in status["ranges"]["own"]]
+    for number, (nested, exits, root) in enumerate(control_blocks(machine)):
+        check_equal((nested, exits), (0, True), f"CPU {number}: nested paging, #PF exits")
+        check(any(start <= root < end for start, end in own), f"CPU {number}: CR3 {root:#x} is no table of Scrim's")
+    check(0 < status["v2m"]["tables"] <= status["v2m"]["bound"], f"V2M tables: {status['v2m']}")
+
+
+def check_ceased(machine, boot):
+    """NATIVE: no V2M table, no intercept of theirs, memory as at boot; and nothing exits for them any more."""
+    status = machine.status()
+    check_equal((status["state"], status["backend"], status["v2m"]["tables"]), ("native", "native", 0), "state, back-end, V2M tables")
+    check_equal((status["memory"], status["pages"]), (boot["memory"], boot["pages"]), "memory and pages, against those after boot")
+    for number, (nested, exits, _) in enumerate(control_blocks(machine)):
+        check_equal((nested, exits), (0, False), f"CPU {number} in native: nested paging, #PF exits")
+    before = machine.status()["exits"]["by_cause"]
+    machine.must("for i in 1 2 3 4 5; do ls -l /bin >/dev/null; done")
+    after = machine.status()["exits"]["by_cause"]
+    check_equal([after[cause] - before[cause] for cause in CAUSES], [0, 0, 0], "exits for paging in native")
+
+
+def whole_story(backend, kernel="cloud"):
+    def body(t):
+        with t.machine(cpus=4, memory="512M", options=OPTIONS, kernel=kernel) as machine:
+            machine.wait_ready()
+            boot = machine.status()
+            with quiet_log(machine), under_load(machine, mib=32) as load:
+                for number in range(t.pick(1, 10)):
+                    machine.must(f"scrimctl virtualize --backend {backend}")
+                    check_translating(machine, backend)
+                    machine.must(f"scrimctl scatter {RANGE} --seed {number + 1} --batch 256 >/dev/null && scrimctl check", 300)
+                    machine.must("scrimctl share --range 208M-288M --batch 256 >/dev/null && scrimctl check", 300)
+                    pages = machine.status()["pages"]
+                    check(pages["displaced"] > 40000 and pages["shared"] > 0, f"pages displaced and shared: {pages}")
+                    machine.must("sleep 2; scrimctl check")
+                    check_translating(machine, backend)
+                    figures = machine.status()
+                    machine.must("scrimctl devirtualize --batch 256 >/dev/null && scrimctl check", 300)
+                check_ceased(machine, boot)
+        causes = figures["exits"]["by_cause"]
+        print(f"figure: {backend}: {pages['displaced']} pages displaced, {pages['shared']} shared; V2M {figures['v2m']}; exits: "
+              f"{causes['page-fault']} page-fault, {causes['cr3']} cr3, {causes['invlpg']} invlpg, {causes['paging']} paging")
+        print(f"figure: {load.figures()}")
+
+    return body
+
+
+for _backend in BACKENDS:
+    test(f"{_backend}-4cpu", cost=40)(whole_story(_backend))
+test("shadow-full-kernel", cost=60)(whole_story("shadow", "full"))
+
+
+@test("backend-changes", cost=45)
+def backend_changes(t):
+    """From one to the next under load, on all CPUs, with pages scattered and shared."""
+    changes = t.pick(short=30, long=1000)
+    with t.machine(cpus=t.pick(2, 4), memory="512M", options=OPTIONS) as machine:
+        machine.wait_ready()
+        boot = machine.status()
+        with quiet_log(machine), under_load(machine, mib=32) as load:
+            machine.must("scrimctl virtualize")
+            machine.must(f"scrimctl scatter {RANGE} --seed 7 --batch 256 >/dev/null && scrimctl share --range 208M-288M --batch 256 >/dev/null", 300)
+            before = machine.status()
+            for number in range(changes):
+                backend = ("shadow", "vtlb", "nested")[number % 3]
+                machine.must(f"scrimctl virtualize --backend {backend} >/dev/null")
+                if number % 20 == 0:
+                    machine.must("scrimctl check")
+            after = machine.status()
+            check_equal((after["backend"], after["state"]), (backend, "virtualized"), "back-end, state")
+            check(after["pages"]["displaced"] > 0.9 * before["pages"]["displaced"], f"pages came home: {before['pages']}, {after['pages']}")
+            machine.must("scrimctl devirtualize --batch 256 >/dev/null && scrimctl check", 300)
+            check_ceased(machine, boot)
+    print(f"figure: {changes} changes of back-end under load with {before['pages']['displaced']} pages displaced; {load.figures()}")
+
+
+def bounded(backend):
+    def body(t):
+        with t.machine(cpus=2, memory="1G", options="dma-free=all reserve=32M shadow=640K") as machine:
+            machine.wait_ready()
+            boot = machine.status()
+            machine.must(f"scrimctl virtualize --backend {backend} && scrimctl scatter {RANGE} --seed 3 --batch 256 >/dev/null", 300)
+            bound = machine.status()["v2m"]["bound"]
+            check(bound * 4096 < boot["memory"]["v2m_bytes"], f"{bound} tables in {boot['memory']['v2m_bytes']} bytes")
+            with quiet_log(machine):
+                bomb = machine.spawn(f"ulimit -u {3 * PROCESSES} 2>/dev/null; for i in $(seq {PROCESSES}); do sleep 1000 & done; wait; echo done")
+                seen, most = 0, 0
+                while seen <= PROCESSES:
+                    check(bomb.poll() is None, "the processes have ended:", bomb.poll())
+                    seen = max(seen, int(machine.must("set -- /proc/[0-9]*; echo $#", 120)))
+                    most = max(most, machine.status()["v2m"]["tables"])
+                    check(most <= bound, f"{most} V2M tables, more than {bound}")
+                machine.must("killall sleep", 300)
+                status, output = bomb.wait(300)
+            check_equal((status, output.strip()), (0, "done"), "the processes")
+            figures = machine.status()["v2m"]
+            check(figures["evictions"] > 0, f"nothing had to be given up: {figures}")
+            machine.must("scrimctl check && scrimctl devirtualize --batch 256 >/dev/null && scrimctl check", 300)
+            check_ceased(machine, boot)
+        print(f"figure: {backend}: {seen} processes at once, {most} of {bound} V2M tables, {figures['evictions']} evictions")
+
+    return body
+
+
+for _backend in BACKENDS:
+    test(f"{_backend}-bounded", cost=60)(bounded(_backend))
+
+
+@test("backend-refused", cost=10)
+def backend_refused(t):
+    """No memory for it: one line, and nothing has changed."""
+    with t.machine(options="dma-free=all shadow=64K") as machine:
+        machine.wait_ready()
+        for backend in BACKENDS:
+            status, output = machine.run(f"scrimctl virtualize --backend {backend} 2>&1")
+            check(status == 1 and output.count("\n") == 1 and "shadow=" in output, f"{status}: {output}")
+        check_equal(machine.status()["state"], "native", "state")
+        machine.must("scrimctl virtualize")
+        status, output = machine.run("scrimctl virtualize --backend shadow 2>&1")
+        check(status == 1 and "shadow=" in output, f"{status}: {output}")
+        check_equal(machine.status()["backend"], "nested", "back-end")
