@@ -3,7 +3,7 @@
 
 import struct
 
-from registry import check, check_equal, test
+from registry import SOAK, check, check_equal, test
 from under_load import quiet_log, under_load
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ def whole_story(backend, kernel="cloud"):
 
 for _backend in BACKENDS:
     test(f"{_backend}-4cpu", cost=40)(whole_story(_backend))
-test("shadow-full-kernel", cost=60)(whole_story("shadow", "full"))
+test("shadow-full-kernel", cost=60, when=SOAK)(whole_story("shadow", "full"))
 
 
 @test("backend-changes", cost=45)
