@@ -181,7 +181,7 @@ static uint64_t fuzz_edge(struct fuzz *fuzz)
 	case 5:
 		return fuzz->sample[pick % FUZZ_SAMPLES] + (pick % 16 == 0 ? pick >> 20 : 0);
 	case 6:
-		return pick % 40;
+		return pick % (SCRIM_INFO_COUNT + 8);
 	default:
 		return edges[pick % (sizeof(edges) / sizeof(edges[0]))];
 	}

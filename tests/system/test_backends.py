@@ -3,7 +3,7 @@
 
 import struct
 
-from registry import check, check_equal, test
+from registry import SOAK, check, check_equal, test
 from under_load import quiet_log, under_load
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ def whole_story(backend, kernel="cloud"):
 
 for _backend in BACKENDS:
     test(f"{_backend}-4cpu", cost=40)(whole_story(_backend))
-test("shadow-full-kernel", cost=60)(whole_story("shadow", "full"))
+test("shadow-full-kernel", cost=60, when=SOAK)(whole_story("shadow", "full"))
 
 
 @test("backend-changes", cost=45)
@@ -150,3 +150,47 @@ def backend_refused(t):
         status, output = machine.run("scrimctl virtualize --backend shadow 2>&1")
         check(status == 1 and "shadow=" in output, f"{status}: {output}")
         check_equal(machine.status()["backend"], "nested", "back-end")
+
+
+@test("backend-hotplug", cost=35)
+def backend_hotplug(t):
+    """A CPU goes and comes while others use V2M tables: it comes back to the back-end that is asked for by then. NMIs all arrive."""
+    with t.machine(cpus=4, memory="512M", options=OPTIONS) as machine:
+        machine.wait_ready()
+        boot = machine.status()
+        with under_load(machine, mib=24, stress=None) as load:
+            machine.must(f"scrimctl virtualize --backend shadow && scrimctl scatter {RANGE} --seed 5 --batch 256 >/dev/null", 300)
+            for number in range(t.pick(4, 40)):
+                backend = BACKENDS[number % 2]
+                machine.must("echo 0 > /sys/devices/system/cpu/cpu2/online")
+                machine.must(f"scrimctl virtualize --backend {backend} >/dev/null && scrimctl check")
+                machine.must("echo 1 > /sys/devices/system/cpu/cpu2/online && scrimctl status >/dev/null && sleep 0.5 && scrimctl check", 60)
+                check_translating(machine, backend)
+            nmis = t.pick(20, 200)
+            before = sum(cpu["nmis_passed"] for cpu in machine.status()["cpus"])
+            for _ in range(nmis):
+                machine.qmp("inject-nmi")
+                machine.must("true")
+            after = sum(cpu["nmis_passed"] for cpu in machine.status()["cpus"])
+            check(after - before >= nmis, f"{after - before} of {nmis} NMIs came to the OS")
+            machine.must("scrimctl devirtualize --batch 256 >/dev/null && scrimctl check", 300)
+        check_ceased(machine, boot)
+    print(f"figure: {t.pick(4, 40)} times offline and online, {after - before} NMIs passed on for {nmis} injected; {load.figures()}")
+
+
+@test("backend-kexec", cost=30)
+def backend_kexec(t):
+    """Another kernel takes the machine over while CPUs use V2M tables: it starts, and goes on under the same map."""
+    with t.machine(cpus=2, memory="512M", options=OPTIONS, kexec=True) as machine:
+        machine.wait_ready()
+        machine.must(f"scrimctl virtualize --backend shadow && scrimctl scatter {RANGE} --seed 9 --batch 256 >/dev/null", 300)
+        machine.must("kexec -l /boot/vmlinuz --initrd=/boot/initramfs --reuse-cmdline", 120)
+        first = machine.boot_id
+        machine.send("kexec -e")
+        machine.wait_ready()
+        check(machine.boot_id != first, "it is the same kernel")
+        machine.must("scrimctl virtualize --backend shadow && scrimctl check")
+        check_translating(machine, "shadow")
+        check(machine.status()["pages"]["displaced"] > 20000, f"pages: {machine.status()['pages']}")
+        machine.must("scrimctl devirtualize --batch 256 >/dev/null && scrimctl check", 300)
+        check_equal((machine.status()["state"], machine.status()["v2m"]["tables"]), ("native", 0), "state, V2M tables")
