@@ -31,7 +31,7 @@ LOADS = {  # sections of tests/guest/work.c, and what all of their operations ar
     "pipe": "10K pipe round trips",
     "read": "2M random reads, 64M",
 }
-BACKENDS = ("nested",)  # of `scrimctl virtualize --backend`, in the order of the table's columns
+BACKENDS = ("nested", "shadow", "vtlb")  # of `scrimctl virtualize --backend`, in the order of the table's columns
 QUIETLY = 'quietly() { "$@" >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }; }\n'
 LOOK_AT_NOTHING = "true"
 LOOK_AT_SCRIM = 'echo "counters $(scrimctl status --json | tr -d "\\n")"'

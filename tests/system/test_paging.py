@@ -84,6 +84,26 @@ def paging_nested_5(t):
     driven(t, 5, "nested")
 
 
+@test("paging-shadow-4", cost=40)
+def paging_shadow_4(t):
+    driven(t, 4, "shadow")
+
+
+@test("paging-shadow-5", cost=50)
+def paging_shadow_5(t):
+    driven(t, 5, "shadow")
+
+
+@test("paging-vtlb-4", cost=40)
+def paging_vtlb_4(t):
+    driven(t, 4, "vtlb")
+
+
+@test("paging-vtlb-5", cost=50)
+def paging_vtlb_5(t):
+    driven(t, 5, "vtlb")
+
+
 def atomic(t, backend):
     """Two CPUs at one entry: one has its marks set, the other changes it by itself. Each in a thread of its own: this guest loads no FPU
     state (docs/decisions/0011)."""
@@ -106,6 +126,16 @@ def paging_atomic_native(t):
 @test("paging-atomic-nested", cost=20)
 def paging_atomic_nested(t):
     atomic(t, "nested")
+
+
+@test("paging-atomic-shadow", cost=20)
+def paging_atomic_shadow(t):
+    atomic(t, "shadow")
+
+
+@test("paging-atomic-vtlb", cost=20)
+def paging_atomic_vtlb(t):
+    atomic(t, "vtlb")
 
 
 @test("paging-model-notices", cost=8)

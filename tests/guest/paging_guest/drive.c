@@ -48,23 +48,16 @@ static void visit(void)
 	} while (left != 0);
 }
 
-/* The one place where a back-end is chosen. Scrim has one so far, and it is what VIRTUALIZE gives. */
-static bool backend_choose(enum drive_backend wanted)
-{
-	return wanted == DRIVE_NESTED;
-}
+static const enum scrim_backend backend_of[DRIVE_BACKENDS] = {
+	[DRIVE_NESTED] = SCRIM_BACKEND_NESTED, [DRIVE_SHADOW] = SCRIM_BACKEND_SHADOW, [DRIVE_VTLB] = SCRIM_BACKEND_VTLB
+};
 
 void drive_begin(enum drive_backend wanted)
 {
 	backend = wanted;
 	if (backend == DRIVE_NONE)
 		return;
-	if (!backend_choose(wanted)) {
-		console_print("drive: this Scrim has no back-end %s\n", backend_names[wanted]);
-		console_check("drive: the back-end is there", false);
-		return;
-	}
-	ask("virtualize", SCRIM_OP_VIRTUALIZE, 0, 0);
+	ask("virtualize", SCRIM_OP_VIRTUALIZE, 0, backend_of[wanted]);
 	visit();
 	console_check("drive: memory is virtualized", info(SCRIM_INFO_STATE) == SCRIM_VIRTUALIZED);
 	console_print("drive: virtualized, back-end %s\n", backend_names[backend]);
