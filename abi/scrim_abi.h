@@ -217,10 +217,11 @@ enum scrim_info {
 	SCRIM_INFO_V2M_BYTES,       /* what shadow= keeps for V2M tables, of all CPUs; in VMM_BYTES, not in FIXED_BYTES */
 	SCRIM_INFO_V2M_TABLES,      /* V2M tables in use at this moment */
 	SCRIM_INFO_V2M_BOUND,       /* the most that there can be */
-	SCRIM_INFO_V2M_LOADS,       /* V2M entries composed since boot */
+	SCRIM_INFO_V2M_LOADS,       /* V2M entries composed with the map since boot */
 	SCRIM_INFO_V2M_EVICTIONS,   /* tables given up for room */
 	SCRIM_INFO_V2M_FLUSHES,     /* loads of CR3 and INVLPG of the OS's that were served */
 	SCRIM_INFO_V2M_SYNCED,      /* entries inspected on return to an address space */
+	SCRIM_INFO_V2M_COPIED,      /* V2M entries that are the OS's own as they stand: where the map says Identity for a whole 2 MiB */
 	SCRIM_INFO_COUNT
 };
 

@@ -186,6 +186,8 @@ static uint64_t info_of_v2m(enum scrim_info item)
 		return figures.bound;
 	case SCRIM_INFO_V2M_LOADS:
 		return figures.count.loads;
+	case SCRIM_INFO_V2M_COPIED:
+		return figures.count.copied;
 	case SCRIM_INFO_V2M_EVICTIONS:
 		return figures.count.evictions;
 	case SCRIM_INFO_V2M_FLUSHES:

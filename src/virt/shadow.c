@@ -138,6 +138,7 @@ struct shadow_figures shadow_figures(void)
 		sum.used += v2m->used;
 		sum.bound += v2m->page_count;
 		sum.count.loads += v2m->count.loads;
+		sum.count.copied += v2m->count.copied;
 		sum.count.evictions += v2m->count.evictions;
 		sum.count.flushes += v2m->count.flushes;
 		sum.count.synced += v2m->count.synced;

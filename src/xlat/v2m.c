@@ -16,14 +16,21 @@
 #define ROOT_KEPT (PTE_PWT | PTE_PCD) /* PAE's root has no rights */
 #define CR4_PGE (1ull << 7)
 
-uint64_t v2m_compose(const struct v2m *v2m, uint64_t guest, bool is_large_guest, uint32_t level, gfn_t page)
+uint64_t v2m_compose(struct v2m *v2m, uint64_t guest, bool is_large_guest, uint32_t level, gfn_t page)
 {
-	enum mem_access access;
-	mfn_t frame = v2m->port->frame(v2m->port->context, page, &access);
-	uint64_t entry = mfn_address(frame) | (guest & LEAF_KEPT);
+	enum mem_access access = MEM_ACCESS_ALL;
+	mfn_t frame = gfn_home(page);
 
+	/* Where no page of the 2 MiB is displaced or protected, a portion that is not managed among them, nothing is composed. */
+	if (v2m->port->is_whole(v2m->port->context, page)) {
+		v2m->count.copied++;
+	} else {
+		frame = v2m->port->frame(v2m->port->context, page, &access);
+		v2m->count.loads += access != MEM_ACCESS_NONE;
+	}
 	if (access == MEM_ACCESS_NONE)
 		return 0;
+	uint64_t entry = mfn_address(frame) | (guest & LEAF_KEPT);
 	if (guest & PTE_W && guest & PTE_D && access == MEM_ACCESS_ALL)
 		entry |= PTE_W;
 	if (guest & PTE_G && v2m->paging.cr4 & CR4_PGE)

@@ -25,7 +25,8 @@ struct v2m_port {
 };
 
 struct v2m_counters {
-	uint64_t loads;     /* entries composed */
+	uint64_t loads;     /* leaf entries composed with P2M */
+	uint64_t copied;    /* leaf entries that are the OS's as they stand: there P2M has nothing to say */
 	uint64_t evictions; /* tables given up for room */
 	uint64_t flushes;   /* on the OS's word: loads of CR3, INVLPG, and whatever forgets all */
 	uint64_t synced;    /* entries inspected on return to an address space */

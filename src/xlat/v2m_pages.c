@@ -183,7 +183,6 @@ void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry
 {
 	uint64_t old = v2m->table[page][index];
 
-	v2m->count.loads++;
 	if (old && !((old ^ entry) & (PTE_ADDRESS | PTE_G)) && v2m_is_leaf(old, v2m->page[page].level)) {
 		v2m->table[page][index] = entry; /* other rights, the same frame: it stays in its chain */
 		v2m->flush = true;

@@ -74,10 +74,10 @@ void v2m_drop_context(struct v2m *v2m, uint32_t which);
 void v2m_make_room(struct v2m *v2m);
 
 /*
- * The entry of these tables at `level` that the OS's leaf `guest` stands for; `page` is the first of P behind it. 0: absent in the map.
+ * The entry of these tables at `level` that the OS's leaf `guest` stands for, counted; `page` is the first of P behind it. 0: absent in the map.
  * is_large_guest: the OS's leaf is larger than 4 KiB.
  */
-uint64_t v2m_compose(const struct v2m *v2m, uint64_t guest, bool is_large_guest, uint32_t level, gfn_t page);
+uint64_t v2m_compose(struct v2m *v2m, uint64_t guest, bool is_large_guest, uint32_t level, gfn_t page);
 
 /* First of P behind entry `index` of `page`, a mirror of the OS's leaf `guest`. */
 gfn_t v2m_target(const struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest);

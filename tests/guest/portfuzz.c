@@ -213,7 +213,8 @@ static uint32_t fuzz_choose_eax(struct fuzz *fuzz)
 static void fuzz_send_request(struct fuzz *fuzz)
 {
 	enum port_insn insn = guest_random(&fuzz->random) % PORT_INSN_FIRST_OTHER;
-	uint64_t argument0 = fuzz_edge(fuzz), argument1 = fuzz_edge(fuzz);
+	/* Many operations take one argument, and say more where the other is zero. */
+	uint64_t argument0 = fuzz_edge(fuzz), argument1 = guest_random(&fuzz->random) % 4 == 0 ? 0 : fuzz_edge(fuzz);
 	uint32_t eax = fuzz_choose_eax(fuzz), allowed = model_allowed(fuzz, eax, argument0, argument1);
 
 	if (allowed == 0) {

@@ -194,3 +194,34 @@ def backend_kexec(t):
         check(machine.status()["pages"]["displaced"] > 20000, f"pages: {machine.status()['pages']}")
         machine.must("scrimctl devirtualize --batch 256 >/dev/null && scrimctl check", 300)
         check_equal((machine.status()["state"], machine.status()["v2m"]["tables"]), ("native", 0), "state, V2M tables")
+
+
+@test("shadow-portion", cost=20)
+def shadow_portion(t):
+    """One of two portions is devirtualized: from then on its entries are the OS's own, while those of the other are composed."""
+    other, own = (0x2000000, 0x2400000), (0x1000000, 0x1400000)  # the latter holds the kernel's code
+    with t.machine(cpus=1, memory="512M", options=OPTIONS) as machine:
+        machine.wait_ready()
+        names = [f"--range {start:#x}-{end:#x}" for start, end in (own, other)]
+        machine.must(f"scrimctl virtualize --backend shadow {names[0]} {names[1]}")
+
+        def loads():
+            """Everything is loaded anew, and the machine worked. How many entries were composed, how many copied."""
+            machine.must("scrimctl virtualize --backend nested >/dev/null")
+            before = machine.status()["v2m"]
+            machine.must("scrimctl virtualize --backend shadow >/dev/null; for i in 1 2 3; do ls -l /bin >/dev/null; done")
+            after = machine.status()["v2m"]
+            return after["loads"] - before["loads"], after["copied"] - before["copied"]
+
+        composed, copied = loads()
+        check(composed == 0 and copied > 500, f"with nothing displaced {composed} entries composed, {copied} copied")
+        machine.must(f"scrimctl scatter {names[0]} --seed 1 >/dev/null && scrimctl scatter {names[1]} --seed 2 >/dev/null && scrimctl check")
+        away = loads()
+        check(away[0] > 50 and away[1] > 50, f"scattered: {away[0]} entries composed, {away[1]} copied")
+        machine.must(f"scrimctl devirtualize {names[0]} >/dev/null && scrimctl check")
+        home = loads()
+        check(machine.status()["state"] == "virtualized" and machine.status()["pages"]["displaced"] > 500, "the other portion is not away")
+        check(home[0] < away[0] // 2, f"{home[0]} entries composed with the kernel's code at home, {away[0]} with it away")
+        machine.must("scrimctl devirtualize >/dev/null && scrimctl check")
+    print(f"figure: composed and copied: {composed} and {copied} with all at home, {away[0]} and {away[1]} scattered, "
+          f"{home[0]} and {home[1]} with the portion of the kernel's code devirtualized")

@@ -141,6 +141,7 @@ static json_t *v2m(const struct status *status)
 		{ "tables", SCRIM_INFO_V2M_TABLES },
 		{ "bound", SCRIM_INFO_V2M_BOUND },
 		{ "loads", SCRIM_INFO_V2M_LOADS },
+		{ "copied", SCRIM_INFO_V2M_COPIED },
 		{ "evictions", SCRIM_INFO_V2M_EVICTIONS },
 		{ "flushes", SCRIM_INFO_V2M_FLUSHES },
 		{ "synced", SCRIM_INFO_V2M_SYNCED },

@@ -71,8 +71,8 @@ static void print_v2m(FILE *out, const struct status *status)
 {
 	const uint64_t *info = status->info;
 
-	fprintf(out, "v2m        %" PRIu64 " of %" PRIu64 " tables in use; loads %" PRIu64 ", evictions %" PRIu64 ", flushes %" PRIu64
-		", synced %" PRIu64 "\n", info[SCRIM_INFO_V2M_TABLES], info[SCRIM_INFO_V2M_BOUND], info[SCRIM_INFO_V2M_LOADS],
+	fprintf(out, "v2m        %" PRIu64 " of %" PRIu64 " tables in use; loads %" PRIu64 ", copied %" PRIu64 ", evictions %" PRIu64 ", flushes %" PRIu64
+		", synced %" PRIu64 "\n", info[SCRIM_INFO_V2M_TABLES], info[SCRIM_INFO_V2M_BOUND], info[SCRIM_INFO_V2M_LOADS], info[SCRIM_INFO_V2M_COPIED],
 		info[SCRIM_INFO_V2M_EVICTIONS], info[SCRIM_INFO_V2M_FLUSHES], info[SCRIM_INFO_V2M_SYNCED]);
 }
 

@@ -46,6 +46,7 @@ static void test_status_json_keys(void **state)
 		{ "v2m.tables", JSON_INTEGER },
 		{ "v2m.bound", JSON_INTEGER },
 		{ "v2m.loads", JSON_INTEGER },
+		{ "v2m.copied", JSON_INTEGER },
 		{ "v2m.evictions", JSON_INTEGER },
 		{ "v2m.flushes", JSON_INTEGER },
 		{ "v2m.synced", JSON_INTEGER },
@@ -108,6 +109,7 @@ static void test_status_json_values(void **state)
 	assert_count(root, "v2m.tables", 1000 + SCRIM_INFO_V2M_TABLES);
 	assert_count(root, "v2m.bound", 1000 + SCRIM_INFO_V2M_BOUND);
 	assert_count(root, "v2m.loads", 1000 + SCRIM_INFO_V2M_LOADS);
+	assert_count(root, "v2m.copied", 1000 + SCRIM_INFO_V2M_COPIED);
 	assert_count(root, "v2m.evictions", 1000 + SCRIM_INFO_V2M_EVICTIONS);
 	assert_count(root, "v2m.flushes", 1000 + SCRIM_INFO_V2M_FLUSHES);
 	assert_count(root, "v2m.synced", 1000 + SCRIM_INFO_V2M_SYNCED);
