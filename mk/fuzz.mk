@@ -13,7 +13,7 @@ FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_SRC))
 # fuzz_request: src/virt on the simulated machine of a unit test (host.mk). What is below it is compiled without a look at each
 # comparison, what checks without counters as well: they are most of the time. Less per input, since each byte is a whole operation.
 FUZZ_VIRT_TEST := tests/unit/virt_requests
-FUZZ_PLAIN_SRC := src/mem/mem_check.c $(filter-out %/main.c,$(wildcard $(FUZZ_VIRT_TEST)/*.c))
+FUZZ_PLAIN_SRC := src/mem/mem_check.c $(filter-out %/main.c %/together.c,$(wildcard $(FUZZ_VIRT_TEST)/*.c))
 FUZZ_BELOW_SRC := $(filter-out src/mem/mem_check.c,$(wildcard src/mem/*.c)) $(wildcard src/xlat/*.c) src/base/hash.c src/base/ranges.c
 FUZZ_VIRT_SRC := $(addprefix src/virt/,$(VIRT_TESTED)) tests/fuzz/fuzz_request.c
 FUZZ_VIRT_OBJ := $(patsubst %.c,$(BUILD)/fuzz/virt/%.o,$(FUZZ_VIRT_SRC) $(FUZZ_BELOW_SRC) $(FUZZ_PLAIN_SRC))

@@ -56,8 +56,7 @@ static void map_hide(void *context, const struct mem_move *move, uint32_t count)
 {
 	struct xlat *xlat = context;
 	xlat->ops->hide(xlat, move, count);
-	for (const struct mem_move *end = move + count; move < end; move++)
-		shadow_note(move->page, move->from);
+	shadow_note_moves(move, count);
 }
 
 static void map_show(void *context, const struct mem_move *move, uint32_t count)

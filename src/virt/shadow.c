@@ -96,6 +96,12 @@ void shadow_note(gfn_t page, mfn_t frame)
 		shadow.note[shadow.count++] = (struct note){ page, frame };
 }
 
+void shadow_note_moves(const struct mem_move *move, uint32_t count)
+{
+	for (uint32_t i = 0; shadow.active && i < count; i++)
+		shadow_note(move[i].page, move[i].from);
+}
+
 void shadow_notes_done(void)
 {
 	shadow.count = 0;

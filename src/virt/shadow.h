@@ -33,6 +33,7 @@ void shadow_end(void);
 
 /* The engine makes a page absent that was in this frame. Machine lock held. */
 void shadow_note(gfn_t page, mfn_t frame);
+void shadow_note_moves(const struct mem_move *move, uint32_t count);
 /* Every CPU has flushed. Machine lock held. */
 void shadow_notes_done(void);
 
