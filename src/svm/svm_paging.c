@@ -4,7 +4,6 @@
  * says to its TLB exits. Everything else that touches paging (CR0 beyond TS and MP, CR4, INVPCID, a task switch) steps aside: for one
  * exit's length the CPU goes over to the nested tables and the hardware executes the instruction itself; V2M begins anew after it.
  */
-#include "hw/apic.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
 #include "svm/svm_decode.h"

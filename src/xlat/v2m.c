@@ -167,9 +167,10 @@ static void load_around(struct v2m *v2m, uint32_t at, uint32_t index)
 		uint64_t guest = page->split ? page->guest : v2m_guest_entry(v2m, at, base, i);
 		if ((guest & (PTE_P | PTE_A)) != (PTE_P | PTE_A) || guest & v2m->reserved)
 			continue;
-		uint64_t entry = v2m_compose(v2m, guest, page->split, 1, v2m_target(v2m, at, i, guest));
+		gfn_t source = v2m_target(v2m, at, i, guest);
+		uint64_t entry = v2m_compose(v2m, guest, page->split, 1, source);
 		if (entry)
-			v2m_put_leaf(v2m, at, i, entry & ~PTE_A);
+			v2m_put_leaf(v2m, at, i, entry & ~PTE_A, source);
 	}
 }
 
@@ -194,7 +195,7 @@ static bool load_entry(struct v2m *v2m, uint64_t linear, const struct guest_mapp
 	bool flush = v2m->flush;
 	*replaced = old != 0;
 	if (entry)
-		v2m_put_leaf(v2m, load.at, index, entry);
+		v2m_put_leaf(v2m, load.at, index, entry, page_at(&load));
 	if (old && v2m_is_leaf(old, load.level))
 		v2m->flush = flush; /* no table has gone: the one address is all that the TLB may have */
 	if (load.level == 1)

@@ -45,6 +45,7 @@ struct v2m {
 	uint64_t (*table)[V2M_ENTRIES];
 	struct v2m_page *page;           /* what each table is */
 	uint32_t (*chain)[V2M_ENTRIES];  /* of leaf entries in frames with the same hash: the next, + 1 */
+	uint32_t (*source)[V2M_ENTRIES]; /* of leaf entries: the page of P behind them */
 	uint32_t *head;
 	uint32_t head_bits;
 	uint32_t page_count, used, free;

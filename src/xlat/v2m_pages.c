@@ -179,10 +179,11 @@ void v2m_clear(struct v2m *v2m, uint32_t page, uint32_t index)
 		v2m_free_subtree(v2m, child);
 }
 
-void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry)
+void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry, gfn_t source)
 {
 	uint64_t old = v2m->table[page][index];
 
+	v2m->source[page][index] = (uint32_t)source.n; /* whole for every page that can be displaced (MEM_PAGES_MAX) */
 	if (old && !((old ^ entry) & (PTE_ADDRESS | PTE_G)) && v2m_is_leaf(old, v2m->page[page].level)) {
 		v2m->table[page][index] = entry; /* other rights, the same frame: it stays in its chain */
 		v2m->flush = true;
@@ -287,7 +288,7 @@ void v2m_make_room(struct v2m *v2m)
 
 /* --- start and stop --- */
 
-#define TABLE_BYTES (PAGE_SIZE + V2M_ENTRIES * sizeof(uint32_t) + sizeof(struct v2m_page) + 2 * HEADS_PER_TABLE * sizeof(uint32_t))
+#define TABLE_BYTES (PAGE_SIZE + 2 * V2M_ENTRIES * sizeof(uint32_t) + sizeof(struct v2m_page) + 2 * HEADS_PER_TABLE * sizeof(uint32_t))
 
 uint32_t v2m_tables(uint64_t bytes)
 {
@@ -306,6 +307,8 @@ struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struc
 	v2m->table = (uint64_t (*)[V2M_ENTRIES])(void *)at;
 	at += (uint64_t)count * PAGE_SIZE;
 	v2m->chain = (uint32_t (*)[V2M_ENTRIES])(void *)at;
+	at += (uint64_t)count * V2M_ENTRIES * sizeof(uint32_t);
+	v2m->source = (uint32_t (*)[V2M_ENTRIES])(void *)at;
 	at += (uint64_t)count * V2M_ENTRIES * sizeof(uint32_t);
 	v2m->page = (struct v2m_page *)(void *)at;
 	at += (uint64_t)count * sizeof(struct v2m_page);

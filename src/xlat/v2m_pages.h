@@ -61,8 +61,8 @@ void v2m_free_subtree(struct v2m *v2m, uint32_t top);
 /* The entry is no more, nor what is below it. */
 void v2m_clear(struct v2m *v2m, uint32_t page, uint32_t index);
 
-/* A leaf, in place of what was there. */
-void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry);
+/* A leaf for page `source` of P, in place of what was there. */
+void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry, gfn_t source);
 
 /* A table is linked; the entry was empty. */
 void v2m_put_child(struct v2m *v2m, uint32_t page, uint32_t index, uint32_t child, uint64_t flags);

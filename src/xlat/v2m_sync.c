@@ -46,6 +46,12 @@ static bool is_same(uint64_t guest, uint64_t entry)
 	return !((guest ^ entry) & SAME);
 }
 
+/* The same for a page that is displaced: the OS's entry is for the page that this one was composed for. */
+static bool is_same_away(uint64_t guest, uint64_t entry, uint32_t source)
+{
+	return !((guest ^ entry) & SAME & ~PTE_ADDRESS) && (guest & PTE_ADDRESS) >> PAGE_SHIFT == source;
+}
+
 static bool is_usable(const struct v2m *v2m, uint64_t guest)
 {
 	return (guest & (PTE_P | PTE_A)) == (PTE_P | PTE_A) && !(guest & v2m->reserved);
@@ -65,12 +71,13 @@ static void sync_changed(struct v2m *v2m, uint32_t page, uint32_t index, uint64_
 	uint32_t level = v2m->page[page].level;
 	uint64_t entry = v2m->table[page][index], now = 0;
 
+	gfn_t source = v2m_target(v2m, page, index, guest);
 	if (entry & PTE_A && is_usable(v2m, guest) && (level == 1 || is_usable_large(v2m, page, index, guest)))
-		now = v2m_compose(v2m, guest, level > 1, level, v2m_target(v2m, page, index, guest));
+		now = v2m_compose(v2m, guest, level > 1, level, source);
 	if (now == entry)
 		return;
 	if (now)
-		v2m_put_leaf(v2m, page, index, now);
+		v2m_put_leaf(v2m, page, index, now, source);
 	else
 		v2m_clear(v2m, page, index);
 }
@@ -78,7 +85,8 @@ static void sync_changed(struct v2m *v2m, uint32_t page, uint32_t index, uint64_
 static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
 {
 	v2m->count.synced++;
-	if (v2m->page[page].level > 1 || !is_same(guest, v2m->table[page][index]))
+	uint64_t entry = v2m->table[page][index];
+	if (v2m->page[page].level > 1 || (!is_same(guest, entry) && !is_same_away(guest, entry, v2m->source[page][index])))
 		sync_changed(v2m, page, index, guest);
 }
 
@@ -86,6 +94,7 @@ static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t g
 static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
 {
 	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
+	const uint32_t *source = v2m->source[page];
 	uint64_t seen = 0;
 
 	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
@@ -93,7 +102,7 @@ static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
 			uint32_t index = i + (uint32_t)__builtin_ctzll(left);
 			uint64_t now = __atomic_load_n(&guest[index], __ATOMIC_RELAXED);
 			seen++;
-			if (!is_same(now, table[index]))
+			if (!is_same(now, table[index]) && !is_same_away(now, table[index], source[index]))
 				sync_changed(v2m, page, index, now);
 		}
 	}

@@ -817,7 +817,7 @@ static void run(enum mode mode, bool keeps)
 	for (uint64_t seed = 1; seed <= 10; seed++) {
 		state = seed * 1000 + mode * 10 + keeps;
 		/* Few tables, so that they are given up all the time; and enough. */
-		start(mode, keeps, seed % 2 ? KIB(8) + (keeps ? 20u : 9u) * 6752ull : KIB(768));
+		start(mode, keeps, seed % 2 ? KIB(8) + (keeps ? 20u : 9u) * 8800ull : KIB(768));
 		for (uint64_t i = 0; i < steps; i++)
 			act();
 		end_move();
