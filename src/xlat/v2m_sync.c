@@ -9,7 +9,7 @@
  */
 #include "xlat/v2m_pages.h"
 
-#define SAME (PTE_ADDRESS | PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
+#define SAME (PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
 #define HI_RESERVED (0x7ffull << 52)
 #define NO_FLUSH (1ull << 63) /* CR4.PCIDE: an allowance, of which no use is made */
 
@@ -38,18 +38,13 @@ uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *ba
 }
 
 /*
- * At home, and as it was composed: the common case, without a look at the map. What may be written less than the OS's entry says is
+ * For the page that the entry was composed for, and with the same rights: the common case, without a look at the map. The entry's own
+ * address tells nothing: it is a frame, and may be the home of another page. What may be written less than the OS's entry says is
  * composed anew each time, since the map or the OS's dirty bit may allow more by now.
  */
-static bool is_same(uint64_t guest, uint64_t entry)
+static bool is_same(uint64_t guest, uint64_t entry, uint32_t source)
 {
-	return !((guest ^ entry) & SAME);
-}
-
-/* The same for a page that is displaced: the OS's entry is for the page that this one was composed for. */
-static bool is_same_away(uint64_t guest, uint64_t entry, uint32_t source)
-{
-	return !((guest ^ entry) & SAME & ~PTE_ADDRESS) && (guest & PTE_ADDRESS) >> PAGE_SHIFT == source;
+	return !((guest ^ entry) & SAME) && (guest & PTE_ADDRESS) >> PAGE_SHIFT == source;
 }
 
 static bool is_usable(const struct v2m *v2m, uint64_t guest)
@@ -86,7 +81,7 @@ static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t g
 {
 	v2m->count.synced++;
 	uint64_t entry = v2m->table[page][index];
-	if (v2m->page[page].level > 1 || (!is_same(guest, entry) && !is_same_away(guest, entry, v2m->source[page][index])))
+	if (v2m->page[page].level > 1 || !is_same(guest, entry, v2m->source[page][index]))
 		sync_changed(v2m, page, index, guest);
 }
 
@@ -102,7 +97,7 @@ static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
 			uint32_t index = i + (uint32_t)__builtin_ctzll(left);
 			uint64_t now = __atomic_load_n(&guest[index], __ATOMIC_RELAXED);
 			seen++;
-			if (!is_same(now, table[index]) && !is_same_away(now, table[index], source[index]))
+			if (!is_same(now, table[index], source[index]))
 				sync_changed(v2m, page, index, now);
 		}
 	}

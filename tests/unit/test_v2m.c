@@ -21,6 +21,7 @@
 #define HOMES 4096u  /* pages of P: eight chunks of 2 MiB */
 #define SPARES 256u  /* frames that are nobody's home */
 #define FRAMES (HOMES + SPARES)
+#define FEW 48u      /* pages behind those for tables that are mapped, and moved into each other's homes, often */
 #define TABLES 96u   /* pages of P from 1 on that the OS uses for tables */
 #define ROOTS 3u
 #define PLACES 40u   /* virtual addresses that are looked at */
@@ -425,7 +426,7 @@ static uint64_t slot_of(uint64_t table, uint64_t linear, uint32_t level)
 
 static uint64_t random_target(uint64_t align_pages)
 {
-	uint64_t page = TABLES + 1 + draw() % (HOMES - TABLES - 1);
+	uint64_t page = TABLES + 1 + draw() % (align_pages == 1 && draw() & 1 ? FEW : HOMES - TABLES - 1);
 
 	return align_pages == 1 ? page : page / align_pages * align_pages;
 }
@@ -507,6 +508,14 @@ static uint32_t way(uint64_t linear, uint64_t slot[5], uint64_t entry[5])
 	return count;
 }
 
+/* The page whose home is where the page of `entry` lies: V2M has an entry for the one that looks like the OS's for the other. */
+static uint64_t entry_for_home(uint64_t entry)
+{
+	uint64_t page = (entry & PTE_ADDRESS) >> PAGE_SHIFT, frame = page < HOMES ? sim.frame[page].n : page;
+
+	return frame > TABLES && frame < HOMES ? (entry & ~PTE_ADDRESS) | frame << PAGE_SHIFT : page_entry(1);
+}
+
 static void change_leaf(uint64_t linear)
 {
 	uint64_t slot[5], entry[5];
@@ -516,7 +525,7 @@ static void change_leaf(uint64_t linear)
 		return;
 	if (sim.mode == PAE && level == 3)
 		return;
-	switch (draw() % 4) {
+	switch (draw() % 5) {
 	case 0:
 		store(slot[last], 0);
 		break;
@@ -525,6 +534,9 @@ static void change_leaf(uint64_t linear)
 		break;
 	case 2:
 		store(slot[last], entry[last] & ~(PTE_A | PTE_D));
+		break;
+	case 3:
+		store(slot[last], level == 1 ? entry_for_home(entry[last]) : entry[last]);
 		break;
 	default:
 		store(slot[last], level == 1 ? page_entry(1) : entry[last] & ~PTE_W);
@@ -593,6 +605,11 @@ static void begin_anew(void)
 
 static mfn_t free_frame(void)
 {
+	for (uint32_t tries = 0; tries < FEW; tries++) {
+		uint64_t n = TABLES + 1 + draw() % FEW;
+		if (!sim.frame_used[n])
+			return mfn(n);
+	}
 	for (;;) {
 		uint64_t n = draw() % FRAMES;
 		if (!sim.frame_used[n])
@@ -618,7 +635,7 @@ static void begin_move(void)
 	if (sim.moving_count)
 		return;
 	for (uint32_t i = 0; i < 1 + draw() % MOVES; i++) {
-		gfn_t page = gfn(draw() % 3 ? 1 + draw() % HOMES % (HOMES - 1) : 1 + draw() % TABLES);
+		gfn_t page = gfn(one_in(3) ? 1 + draw() % TABLES : one_in(2) ? TABLES + 1 + draw() % FEW : 1 + draw() % (HOMES - 1));
 		if (sim.access[page.n] == MEM_ACCESS_NONE)
 			continue;
 		uint32_t at = sim.moving_count++;
@@ -833,6 +850,52 @@ static void run(enum mode mode, bool keeps)
 	assert_true(loads > accesses / 4 && evictions > 0 && accesses > faults + faults / 4 && moves > accesses / 10);
 }
 
+static void move_page(uint64_t page, uint64_t to)
+{
+	sim.moving_count = 1;
+	sim.moving[0] = gfn(page);
+	sim.from[0] = sim.frame[page];
+	sim.to[0] = mfn(to);
+	sim.frame_used[to] = sim.leaf[page / 512] = true;
+	sim.access[page] = MEM_ACCESS_NONE;
+	end_move();
+	sim.access[page] = MEM_ACCESS_ALL;
+}
+
+/*
+ * One page lies in the home of another. The OS unmaps it and maps the other in its place: its entry now reads as V2M's did all the time, and
+ * means another frame.
+ */
+static void test_home_of_another(void **unused)
+{
+	const uint64_t page = TABLES + 6, other = TABLES + 5, flags = PTE_P | PTE_W | PTE_U | PTE_A | PTE_D;
+
+	(void)unused;
+	for (enum mode mode = TWO_LEVEL; mode < MODES; mode++) {
+		const struct guest_access access = { .linear = 0x5000, .user = true };
+		uint64_t slot[5], entry[5];
+		start(mode, true, KIB(768));
+		sim.place[0] = access.linear;
+		uint32_t last = levels() - 1;
+		do
+			map(access.linear);
+		while (way(access.linear, slot, entry) != levels());
+		for (uint32_t i = sim.mode == PAE ? 1 : 0; i < last; i++)
+			store(slot[i], entry[i] | PTE_W | PTE_U);
+		move_page(other, HOMES);
+		move_page(page, other);
+		store(slot[last], page << PAGE_SHIFT | flags);
+		load_cr3(sim.paging.cr3);
+		make_access(&access);
+		store(slot[last], other << PAGE_SHIFT | flags);
+		load_cr3(sim.root[1]);
+		load_cr3(sim.root[0]);
+		make_access(&access);
+		assert_int_equal(sim.tlb[place_of(access.linear)].what.physical >> PAGE_SHIFT, HOMES);
+		stop();
+	}
+}
+
 static void test_shadow_two_level(void **s) { (void)s; run(TWO_LEVEL, true); }
 static void test_shadow_pae(void **s) { (void)s; run(PAE, true); }
 static void test_shadow_four_level(void **s) { (void)s; run(FOUR_LEVEL, true); }
@@ -845,7 +908,7 @@ static void test_vtlb_five_level(void **s) { (void)s; run(FIVE_LEVEL, false); }
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
+		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
 		cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
 		cmocka_unit_test(test_vtlb_two_level), cmocka_unit_test(test_vtlb_pae), cmocka_unit_test(test_vtlb_four_level),
 		cmocka_unit_test(test_vtlb_five_level),
