@@ -105,7 +105,7 @@ enum scrim_op {
 	 * displaced or shared. end = 0: all that is managed. Else the managed portion [start, end) alone, page-aligned: after the
 	 * last step its pages are locked to Identity, and the state is VIRTUALIZED again while another portion is managed.
 	 * In REMAPPING and CEASING it does nothing: what was begun goes on as it was begun. SCRIM_ESTATE elsewhere. SCRIM_EALIGN,
-	 * SCRIM_EINVAL: no such remap, or [start, end) is not all managed. SCRIM_ENOFRAME: not one free frame to begin with;
+	 * SCRIM_EINVAL: no such remap, a start without an end, or [start, end) is not all managed. SCRIM_ENOFRAME: not one free frame to begin with;
 	 * nothing has changed.
 	 */
 	SCRIM_OP_DEVIRTUALIZE,

@@ -104,7 +104,8 @@ static struct mock_reply mock_address(uint64_t address)
 static struct mock_reply mock_state_op(uint32_t op, uint64_t argument0, uint64_t argument1)
 {
 	struct mock_reply reply = mock_address(argument0);
-	bool good = op == SCRIM_OP_VIRTUALIZE ? argument0 <= 1 && argument1 <= SCRIM_BACKEND_VTLB : argument0 % GUEST_PAGE_SIZE < SCRIM_REMAP_COUNT;
+	bool good = op == SCRIM_OP_VIRTUALIZE ? argument0 <= 1 && argument1 <= SCRIM_BACKEND_VTLB
+						   : argument0 % GUEST_PAGE_SIZE < SCRIM_REMAP_COUNT && (argument0 < GUEST_PAGE_SIZE || argument1 != 0);
 
 	if ((op == SCRIM_OP_VIRTUALIZE || op == SCRIM_OP_DEVIRTUALIZE) && !good)
 		return (struct mock_reply){ .status = SCRIM_EINVAL };

@@ -126,6 +126,8 @@ static uint32_t model_devirtualize(const struct fuzz *fuzz, uint64_t argument0, 
 	if (end != 0)
 		faults |= model_range_faults(fuzz, SCRIM_RANGE_MANAGED, argument0 & ~PAGE_MASK, end) &
 			  ~FUZZ_STATUS(SCRIM_ENOTRAM);
+	else if (argument0 & ~(uint64_t)PAGE_MASK)
+		faults |= FUZZ_STATUS(SCRIM_EINVAL); /* a start without an end */
 	if (model_state(fuzz) == SCRIM_VIRTUALIZED)
 		return faults;
 	/* In REMAPPING and CEASING it goes on: that would count as a part of the operation. */
