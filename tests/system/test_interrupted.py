@@ -231,3 +231,66 @@ def interrupted_reboot(t):
         cpus.check_settled(machine, "native")
         machine.must("scrimctl virtualize && scrimctl devirtualize && scrimctl check")
     print(f"figure: {times} resets and a panic in the middle of REMAPPING, a reset in COMMENCING: Scrim NATIVE after each")
+
+
+# --- half switched ------------------------------------------------------------------------------------------------------
+
+HALF_SWITCHED = {"commencing": "ask 0 virtualize && ask 0 visit", "ceasing": "scrimctl virtualize && ask 0 devirtualize && ask 0 visit"}
+
+
+def be_half_switched(machine, state):
+    """One CPU of two has been visited."""
+    machine.must(f"{{ {HALF_SWITCHED[state]}; }} >/dev/null")
+    check_equal(machine.status()["state"], state, "state half way through a switch")
+
+
+@test("half-switched-reboot", cost=30)
+def half_switched_reboot(t):
+    """Every way out of Linux from COMMENCING and from CEASING."""
+    methods = t.pick(("acpi", "triple"), test_reboot.METHODS * 10)
+    for state in HALF_SWITCHED:
+        with t.machine(cpus=2, memory="512M", args=test_reboot.PANIC, options=RESERVE, reboot=True) as machine:
+            machine.wait_ready()
+            for method in methods:
+                be_half_switched(machine, state)
+                test_reboot.reset(machine, method)
+                cpus.check_settled(machine, "native")
+            for _ in range(t.pick(1, 10)):
+                be_half_switched(machine, state)
+                test_reboot.panic(machine)
+                cpus.check_settled(machine, "native")
+            be_half_switched(machine, state)
+            test_reboot.power_off(machine)
+    print(f"figure: from {' and '.join(HALF_SWITCHED)}: {len(methods)} resets, by {' '.join(sorted(set(methods)))}, {t.pick(1, 10)} panics, power-off; "
+          "Scrim NATIVE after each")
+
+
+@test("half-switched-kexec", cost=35)
+def half_switched_kexec(t):
+    """Another kernel, and a crash kernel, from COMMENCING and from CEASING: it finds the switch as it was, and the next command ends it."""
+    mib, times = 0, t.pick(1, 10)
+    with t.machine(cpus=2, memory="1G", options=RESERVE, kexec=True) as machine:
+        machine.wait_ready()
+        for number, state in enumerate(tuple(HALF_SWITCHED) * times):
+            machine.must(test_reboot.LOAD_KERNEL.format(call=test_reboot.CALLS[number // 2 % 2]))
+            be_half_switched(machine, state)
+            machine.spawn("load --threads 4 --mib 48 --seconds 0")
+            test_reboot.jump(machine, "kexec -e")
+            check_equal(machine.status()["state"], state, "state in the next kernel")
+            machine.must("scrimctl check")
+            mib += test_reboot.verified_load(machine)
+            machine.must("scrimctl devirtualize && scrimctl check")
+            cpus.check_settled(machine, "native")
+    for state in HALF_SWITCHED:
+        with t.machine(cpus=2, memory="1G", args=test_reboot.CRASH_RESERVE, options=RESERVE, kexec=True) as machine:
+            machine.wait_ready()
+            machine.must("kexec -p /boot/vmlinuz --initrd=/boot/initramfs "
+                         f"--command-line='{test_reboot.KERNEL_ARGS} {test_reboot.CRASH_ARGS} nr_cpus=1'")
+            be_half_switched(machine, state)
+            before = machine.boot_id
+            machine.send("exec sh -c 'echo c >/proc/sysrq-trigger'")
+            machine.wait_ready()
+            check(machine.boot_id != before, "it was the same kernel that answered")
+            machine.must("test -e /proc/vmcore && scrimctl check && scrimctl devirtualize && scrimctl check")
+            check_equal(machine.status()["state"], "guarded", "state in the crash kernel, with a CPU parked")
+    print(f"figure: kexec {times} times, and a crash kernel, from {' and '.join(HALF_SWITCHED)}: the switch ended there; {mib} MiB verified")
