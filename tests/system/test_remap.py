@@ -159,7 +159,7 @@ def remap_machine(t, how, mib, combinations, writes=0, backend="nested"):
 
 
 SMALL = {"cpus": 2, "memory": "512M", "options": "dma-free=all reserve=32M"}
-LARGE = {"cpus": 2, "memory": "1G", "options": "dma-free=all reserve=64M"}
+LARGE = {"cpus": 2, "memory": "1536M", "options": "dma-free=all reserve=96M"}
 LARGE_SOAK = {**LARGE, "cpus": 4}
 
 
