@@ -124,6 +124,29 @@ def interrupted_kill(t):
     print(f"figure: {report['passes']} passes over {MIB} MiB of equal pages, {report['written']} written, 0 wrong; {load.figures()}")
 
 
+STATE, REMAPPING = 0, 4  # enum scrim_info, enum scrim_state
+
+
+@test("interrupted-by-signal", cost=15)
+def interrupted_by_signal(t):
+    """What ^C does as well: the tool says where it stops, and the next command goes on, or goes back. (Here SIGINT itself is ignored: the shell of
+    the test's agent runs in the background, and scrimctl keeps to what it finds ignored.)"""
+    with t.machine(cpus=2, memory="512M", options=RESERVE) as machine:
+        machine.wait_ready()
+        with quiet_log(machine), under_load(machine, mib=16, stress=None, threads=1) as load:
+            for signal, after in (("TERM", "devirtualize"), ("HUP", "devirtualize --abort")):
+                machine.must("scrimctl virtualize && scrimctl scatter --range 64M-128M --batch 256 >/dev/null")
+                home = machine.spawn("exec scrimctl devirtualize --batch 1")
+                machine.must(f"until ask 1 info {STATE} | grep -q ' {REMAPPING} '; do :; done; kill -{signal} $(pidof scrimctl)")
+                status, output = home.wait(60)
+                check(status == 1 and "interrupted in state remapping" in output and "run scrimctl" in output, f"after SIG{signal}: {status}, {output}")
+                displaced = machine.status()["pages"]["displaced"]
+                check(displaced > 0, "all was home before the signal")
+                machine.must(f"scrimctl check && scrimctl {after} && scrimctl check && scrimctl devirtualize && scrimctl check")
+                check_equal(machine.status()["state"], "native", "state at the end")
+    print(f"figure: SIGTERM and SIGHUP on the way home, {displaced} pages displaced still at the last: resumed, and undone; {load.figures()}")
+
+
 @test("interrupted-hotplug", cost=30)
 def interrupted_hotplug(t):
     """CPUs go offline and come online while pages come home."""
