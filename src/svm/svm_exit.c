@@ -240,7 +240,7 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 }
 
 /*
- * An external interrupt, which the APIC has handed over: as a virtual interrupt, since interrupts are open where it was taken. QEMU may
+ * Where V2M makes such exits many: an external interrupt, which the APIC has handed over, as a virtual one. QEMU may
  * deliver an interrupt that is injected a second time, whenever its loop is left next. Where a virtual one is pending already, this
  * one has a higher priority (the APIC gave it while the other is in service), and is injected. A virtual interrupt whose delivery
  * faults is pending still in QEMU.
@@ -257,8 +257,9 @@ static void redeliver_interrupt(struct vmcb *vmcb, uint32_t vector)
  * The exit came while the CPU was delivering an event to the OS: deliver it again (15.7.2, 15.20). INT n, INT3 and INTO are left
  * out: their instruction executes again.
  */
-static void redeliver(struct vmcb *vmcb)
+static void redeliver(const struct cpu *cpu)
 {
+	struct vmcb *vmcb = svm_vmcb(cpu);
 	uint64_t event = vmcb->exit_int_info;
 	uint32_t type = EVENT_TYPE(event), vector = EVENT_VECTOR(event);
 
@@ -267,7 +268,9 @@ static void redeliver(struct vmcb *vmcb)
 	if (type == EVENT_TYPE_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return;
 	/* QEMU reports an external interrupt as an exception of its vector; no exception has one above 31. */
-	if (type == EVENT_TYPE_INTR || (type == EVENT_TYPE_EXCEPTION && vector > 31))
+	if (type == EVENT_TYPE_EXCEPTION && vector > 31)
+		event = EVENT_MAKE(EVENT_TYPE_INTR, vector);
+	if (EVENT_TYPE(event) == EVENT_TYPE_INTR && svm_is_v2m(cpu))
 		redeliver_interrupt(vmcb, vector);
 	else
 		vmcb->event_injection = event;
@@ -285,7 +288,7 @@ void svm_handle_exit(struct cpu *cpu)
 	guard_wait_held_off(cpu);
 	cpu->exit_start_tsc = rdtsc();
 	cpu->exits[dispatch(cpu)]++;
-	redeliver(vmcb);
+	redeliver(cpu);
 	guard_apply(cpu);
 	memvirt_tidy(cpu);
 	for (;;) {
