@@ -74,34 +74,13 @@ def paging_native_5(t):
     same_log(t, 5)
 
 
-@test("paging-nested-4", cost=20)
-def paging_nested_4(t):
-    driven(t, 4, "nested")
+def paging_driven(levels, backend):
+    return lambda t: driven(t, levels, backend)
 
 
-@test("paging-nested-5", cost=30)
-def paging_nested_5(t):
-    driven(t, 5, "nested")
-
-
-@test("paging-shadow-4", cost=40)
-def paging_shadow_4(t):
-    driven(t, 4, "shadow")
-
-
-@test("paging-shadow-5", cost=50)
-def paging_shadow_5(t):
-    driven(t, 5, "shadow")
-
-
-@test("paging-vtlb-4", cost=40)
-def paging_vtlb_4(t):
-    driven(t, 4, "vtlb")
-
-
-@test("paging-vtlb-5", cost=50)
-def paging_vtlb_5(t):
-    driven(t, 5, "vtlb")
+for _backend, _cost in (("nested", 20), ("shadow", 40), ("vtlb", 40)):
+    for _levels in (4, 5):
+        test(f"paging-{_backend}-{_levels}", cost=_cost + 10 * (_levels - 4))(paging_driven(_levels, _backend))
 
 
 def atomic(t, backend):
@@ -118,24 +97,12 @@ def atomic(t, backend):
     check(logs[0] == logs[1], "bare:\n" + "\n".join(logs[0]) + "\non Scrim:\n" + "\n".join(logs[1]))
 
 
-@test("paging-atomic-native", cost=10)
-def paging_atomic_native(t):
-    atomic(t, "none")
+def paging_atomic(backend):
+    return lambda t: atomic(t, backend)
 
 
-@test("paging-atomic-nested", cost=20)
-def paging_atomic_nested(t):
-    atomic(t, "nested")
-
-
-@test("paging-atomic-shadow", cost=20)
-def paging_atomic_shadow(t):
-    atomic(t, "shadow")
-
-
-@test("paging-atomic-vtlb", cost=20)
-def paging_atomic_vtlb(t):
-    atomic(t, "vtlb")
+for _name, _backend in (("native", "none"), ("nested", "nested"), ("shadow", "shadow"), ("vtlb", "vtlb")):
+    test(f"paging-atomic-{_name}", cost=20)(paging_atomic(_backend))
 
 
 @test("paging-model-notices", cost=8)
