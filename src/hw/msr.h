@@ -50,6 +50,7 @@
 
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF (1ull << 8)
+#define RFLAGS_IF (1ull << 9)
 #define RFLAGS_RF (1ull << 16)
 #define RFLAGS_AC (1ull << 18)
 #define DR6_INIT 0xffff0ff0ull

@@ -80,6 +80,8 @@ void svm_on_step_fault(struct cpu *cpu);
 uint64_t svm_insn_linear(const struct cpu *cpu);
 /* rip behind a two-byte instruction without operands (0F xx), any prefixes before it. */
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu);
+/* Between an STI and the instruction behind it: back before the STI. */
+void svm_insn_back_to_sti(struct cpu *cpu);
 /* MOV CR3, reg: the value and the next rip. */
 bool svm_insn_mov_to_cr3(const struct cpu *cpu, uint64_t *value, uint64_t *next_rip);
 /* MOV reg, CRn: does it. INVLPG: its address. And the next rip. False: unknown form. */

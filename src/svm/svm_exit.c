@@ -240,24 +240,15 @@ static enum scrim_exit dispatch(struct cpu *cpu)
 }
 
 /*
- * Where V2M makes such exits many: an external interrupt, which the APIC has handed over, as a virtual one. QEMU may
- * deliver an interrupt that is injected a second time, whenever its loop is left next. Where a virtual one is pending already, this
- * one has a higher priority (the APIC gave it while the other is in service), and is injected. A virtual interrupt whose delivery
- * faults is pending still in QEMU.
- */
-static void redeliver_interrupt(struct vmcb *vmcb, uint32_t vector)
-{
-	if (!(vmcb->virtual_interrupt & V_IRQ))
-		vmcb->virtual_interrupt = V_MAKE(vector);
-	else if (V_VECTOR(vmcb->virtual_interrupt) != vector)
-		vmcb->event_injection = EVENT_MAKE(EVENT_TYPE_INTR, vector);
-}
-
-/*
  * The exit came while the CPU was delivering an event to the OS: deliver it again (15.7.2, 15.20). INT n, INT3 and INTO are left
  * out: their instruction executes again.
+ *
+ * QEMU reports an external interrupt as an exception of its vector; no exception has one above 31. Once that interrupt is injected,
+ * QEMU's VMRUN leaves the vector in the CPU's word for exceptions too, and would raise it again whenever its loop is next left
+ * without an exception or an interrupt, inside the handler for one. A kick of its own makes this CPU exit before the handler's first
+ * instruction, which clears the word. A virtual interrupt (V_IRQ) is no way: QEMU forgets it when a real one is pending.
  */
-static void redeliver(const struct cpu *cpu)
+static void redeliver(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
 	uint64_t event = vmcb->exit_int_info;
@@ -267,13 +258,11 @@ static void redeliver(const struct cpu *cpu)
 		return;
 	if (type == EVENT_TYPE_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF))
 		return;
-	/* QEMU reports an external interrupt as an exception of its vector; no exception has one above 31. */
-	if (type == EVENT_TYPE_EXCEPTION && vector > 31)
+	if (type == EVENT_TYPE_EXCEPTION && vector > 31) {
 		event = EVENT_MAKE(EVENT_TYPE_INTR, vector);
-	if (EVENT_TYPE(event) == EVENT_TYPE_INTR && svm_is_v2m(cpu))
-		redeliver_interrupt(vmcb, vector);
-	else
-		vmcb->event_injection = event;
+		kick_self(cpu);
+	}
+	vmcb->event_injection = event;
 }
 
 void svm_handle_exit(struct cpu *cpu)

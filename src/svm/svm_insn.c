@@ -15,6 +15,7 @@
 
 #define CS_LONG (1u << 9) /* L in the VMCB's attributes */
 #define CS_32BIT (1u << 10)
+#define OPCODE_STI 0xfbu
 
 /* The OS's memory by physical address: RAM through the map, firmware's first MiB as it is. */
 static bool read_physical(void *context, uint64_t physical, void *to, uint32_t bytes)
@@ -95,6 +96,22 @@ uint64_t svm_insn_next_of_0f(const struct cpu *cpu)
 
 	/* Unreadable means that the OS has unmapped the page since: the shortest form is the likely one. */
 	return svm_vmcb(cpu)->rip + (svm_decode_prefixes(&code, &prefixes) ? prefixes.opcode : 0) + 2;
+}
+
+/*
+ * QEMU's VMRUN does not take the interrupt shadow back (15.21.5 asks it to). An interrupt between STI and HLT would then be handled
+ * before the HLT, which sleeps on what it brought. After MOV SS, whose shadow is the same, the byte before is no STI.
+ */
+void svm_insn_back_to_sti(struct cpu *cpu)
+{
+	struct vmcb *vmcb = svm_vmcb(cpu);
+	uint8_t bytes[SVM_CODE_BYTES_MAX];
+
+	if (!fetch(cpu, svm_insn_linear(cpu) - 1, bytes, SVM_CODE_BYTES_MAX) || bytes[0] != OPCODE_STI)
+		return;
+	vmcb->rip--;
+	vmcb->rflags &= ~RFLAGS_IF;
+	vmcb->interrupt_shadow = 0;
 }
 
 /* General register by its number in an instruction; rsp is not asked for here. */

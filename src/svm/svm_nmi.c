@@ -47,6 +47,8 @@ void svm_on_nmi(struct cpu *cpu)
 {
 	/* STGI opens GIF after the next instruction; the NMI is taken there and Scrim's handler returns. */
 	__asm__ volatile("stgi; nop; clgi" : : : "memory");
+	if (svm_vmcb(cpu)->interrupt_shadow & INTERRUPT_SHADOW)
+		svm_insn_back_to_sti(cpu);
 	if (kick_took_nmi(cpu))
 		return;
 	if (still_at_iret(cpu)) {

@@ -82,11 +82,7 @@
 #define EVENT_TYPE_SOFT 4u
 #define EVENT_MAKE(type, vector) (EVENT_VALID | (uint64_t)(type) << 8 | (vector))
 
-/* Virtual interrupt (APM vol. 2, 15.21.4): pending, whatever the TPR; the vector. */
-#define V_IRQ (1ull << 8)
-#define V_IGNORE_TPR (1ull << 20)
-#define V_VECTOR(v) ((uint32_t)((v) >> 32) & 0xffu)
-#define V_MAKE(vector) (V_IRQ | V_IGNORE_TPR | (uint64_t)(vector) << 32)
+#define INTERRUPT_SHADOW (1ull << 0) /* 15.21.5 */
 
 #define VECTOR_DB 1u
 #define VECTOR_NMI 2u

@@ -23,10 +23,15 @@
 #define RESEND_MS 2000u
 #define GIVE_UP_AFTER 5u /* times */
 
+static void send_nmi(const struct cpu *target)
+{
+	apic_send(target->apic_id, ICR_MODE_NMI << 8 | ICR_ASSERT);
+}
+
 static void send(struct cpu *target)
 {
 	machine.count.kicks++;
-	apic_send(target->apic_id, ICR_MODE_NMI << 8 | ICR_ASSERT);
+	send_nmi(target);
 }
 
 static void ask(struct cpu *target, enum kick_request request)
@@ -86,6 +91,12 @@ void kick_others(struct cpu *self, enum kick_request request)
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		if (&machine.cpu[i] != self && machine.cpu[i].started)
 			wait_for(self, &machine.cpu[i], request);
+}
+
+void kick_self(struct cpu *self)
+{
+	if (!__atomic_exchange_n(&self->nmi_sent, 1, __ATOMIC_SEQ_CST))
+		send_nmi(self);
 }
 
 void kick_serve(struct cpu *self)

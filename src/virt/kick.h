@@ -23,6 +23,9 @@ void kick_others(struct cpu *self, enum kick_request request);
 /* Asks the same and does not wait. Returns how many CPUs were asked. Machine lock held. */
 uint32_t kick_call_others(struct cpu *self, enum kick_request request);
 
+/* Makes this CPU exit before it executes any more of the OS's code, behind what its VMRUN delivers. */
+void kick_self(struct cpu *self);
+
 /* Does what others have asked of this CPU. In every exit, and wherever a CPU waits. */
 void kick_serve(struct cpu *self);
 

@@ -110,7 +110,7 @@ def move_content(t):
 
 def pages_of_load(machine, rng, count):
     """Physical addresses of pages that `load` has written."""
-    pid = machine.must("pidof load").split()[0]
+    pid = min(machine.must("pidof load").split(), key=int)  # the others are children that end by themselves
     ranges = re.findall(r"^([0-9a-f]+)-([0-9a-f]+) rw-[ps] ", machine.must(f"cat /proc/{pid}/maps"), re.MULTILINE)
     largest = sorted(((int(start, 16) // PAGE, int(end, 16) // PAGE) for start, end in ranges), key=lambda part: part[0] - part[1])[:16]
     raw = machine.must("(" + "; ".join(f"dd if=/proc/{pid}/pagemap bs=8 skip={start} count={min(1024, end - start)} 2>/dev/null"
