@@ -51,7 +51,7 @@ bool svm_can_shadow(const struct cpu *cpu);
 uint64_t svm_guest_cr3(const struct cpu *cpu);
 uint64_t svm_guest_cr4(const struct cpu *cpu);
 /* The VMCB's side of going over to them and leaving them. */
-void svm_enter_v2m(struct cpu *cpu, bool keeps);
+void svm_enter_v2m(struct cpu *cpu, uint32_t kept);
 void svm_leave_v2m(struct cpu *cpu);
 void svm_on_page_fault(struct cpu *cpu);
 void svm_on_cr_read(struct cpu *cpu, uint32_t number);

@@ -40,12 +40,12 @@ static struct guest_paging paging_of(const struct cpu *cpu)
 	return (struct guest_paging){ vmcb->cr0, svm_guest_cr3(cpu), svm_guest_cr4(cpu), vmcb->efer };
 }
 
-void svm_enter_v2m(struct cpu *cpu, bool keeps)
+void svm_enter_v2m(struct cpu *cpu, uint32_t kept)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
 	const struct guest_paging paging = { vmcb->cr0, vmcb->cr3, vmcb->cr4, vmcb->efer };
 
-	v2m_start(cpu->v2m, &paging, keeps);
+	v2m_start(cpu->v2m, &paging, kept);
 	cpu->guest_cr4 = vmcb->cr4;
 	vmcb->cr4 |= CR4_PAE; /* tables of two levels could not lead above 4 GiB: V2M has PAE's format there */
 	vmcb->cr3 = v2m_root(cpu->v2m);
@@ -204,13 +204,13 @@ void svm_on_invlpg(struct cpu *cpu)
 void svm_efer_changed(struct cpu *cpu)
 {
 	const struct guest_paging paging = paging_of(cpu);
-	bool keeps;
+	uint32_t kept;
 
 	if (!svm_is_v2m(cpu))
 		return;
-	keeps = cpu->v2m->keeps;
+	kept = cpu->v2m->kept;
 	v2m_stop(cpu->v2m);
-	v2m_start(cpu->v2m, &paging, keeps);
+	v2m_start(cpu->v2m, &paging, kept);
 	svm_vmcb(cpu)->cr3 = v2m_root(cpu->v2m);
 	flush_if_due(cpu);
 }

@@ -168,7 +168,7 @@ void svm_set_backend(struct cpu *cpu, enum scrim_backend to)
 	vmcb->nested_control = nested ? NESTED_ENABLE : 0;
 	cpu->mode = to;
 	if (shadow_is_v2m(to))
-		svm_enter_v2m(cpu, to == SCRIM_BACKEND_SHADOW);
+		svm_enter_v2m(cpu, to == SCRIM_BACKEND_SHADOW ? V2M_KEPT_SHADOW : V2M_KEPT_VTLB);
 	svm_set_intercepts(cpu);
 	svm_flush(cpu); /* nothing cached in one mode means anything in the other */
 }

@@ -5,7 +5,7 @@
  * a TLB forget them. Nothing here is shared between CPUs: an OS speaks to a TLB by the CPU's own instructions alone.
  *
  * Two back-ends use it. shadow keeps the tables of address spaces that the CPU has left, and inspects the OS's tables when it comes
- * back to one. vtlb keeps none: what is not global goes with each load of CR3.
+ * back to one. vtlb is the same with a bound: of what is not global, V2M_KEPT_VTLB entries at most are inspected at a load of CR3, the others forgotten.
  */
 #pragma once
 
@@ -14,6 +14,8 @@
 #define V2M_CONTEXTS 64u
 #define V2M_KERNEL_SLOTS 256u
 #define V2M_ENTRIES 512u
+#define V2M_KEPT_SHADOW UINT32_MAX
+#define V2M_KEPT_VTLB 512u
 
 /* The world. `guest.page` and `frame` read the map without a lock: what they say holds until the caller's CPU answers a flush. */
 struct v2m_port {
@@ -51,7 +53,7 @@ struct v2m {
 	uint32_t page_count, used, free;
 	uint64_t machine;                /* machine address of table[0] */
 	struct guest_cpu cpu;
-	bool keeps;                      /* shadow; else vtlb */
+	uint32_t kept;                   /* entries of an address space that a load of CR3 inspects and keeps, at most */
 	bool running;                    /* between start and stop */
 	struct guest_paging paging;      /* the OS's own registers */
 	uint32_t levels;                 /* of these tables: 3 (PAE's format), 4 or 5 */
@@ -75,7 +77,7 @@ struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struc
 		     const struct guest_cpu *cpu);
 
 /* Begins with nothing loaded, from the OS's registers (paging on, CR0.WP set). v2m_root() is then what CR3 has to be. */
-void v2m_start(struct v2m *v2m, const struct guest_paging *paging, bool keeps);
+void v2m_start(struct v2m *v2m, const struct guest_paging *paging, uint32_t kept);
 /* Every table is given up. */
 void v2m_stop(struct v2m *v2m);
 uint64_t v2m_root(const struct v2m *v2m);

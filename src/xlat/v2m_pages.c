@@ -111,6 +111,7 @@ static void give(struct v2m *v2m, uint32_t page)
 static void mark(struct v2m_page *page, uint32_t index)
 {
 	page->loaded[index / 64] |= 1ull << index % 64;
+	page->count++;
 }
 
 static uint32_t first_loaded(const struct v2m_page *page)
@@ -147,6 +148,7 @@ static uint32_t take_out(struct v2m *v2m, uint32_t page, uint32_t index)
 		count_local(v2m, page, entry, false);
 	}
 	p->loaded[index / 64] &= ~(1ull << index % 64);
+	p->count--;
 	v2m->table[page][index] = 0;
 	v2m->flush = true;
 	return leaf ? NONE : v2m_child(v2m, entry);

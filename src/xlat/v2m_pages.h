@@ -14,6 +14,7 @@ struct v2m_page {
 	uint32_t link;    /* free tables; kernel tables with local entries; those yet to be inspected */
 	uint16_t slot;    /* in the parent; of a kernel subtree: in every root */
 	uint16_t local;   /* kernel tables: leaf entries that are not global */
+	uint16_t count;   /* entries that are loaded */
 	uint8_t level;    /* 1: maps 4 KiB pages */
 	uint8_t part;     /* two-level tables of the OS's are cut in pieces: which */
 	bool split;       /* pieces of one large page of the OS's, which has no table here */

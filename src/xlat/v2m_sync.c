@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns what becomes of entries when the OS loads CR3. The architecture then forgets all that is not global (APM vol. 2, 5.5.1), so
- * afterwards an entry must be as the OS's tables say now. vtlb drops them. shadow inspects: from the root down, each entry that is
+ * afterwards an entry must be as the OS's tables say now. Entries are inspected: from the root down, each that is
  * loaded is held against the OS's; what has changed is composed anew where that needs nobody's doing, or goes. So a table of the OS's
- * is read only while an entry that was just found valid leads to it, and no write of the OS's to its tables has to be trapped.
+ * is read only while an entry that was just found valid leads to it, and no write of the OS's to its tables has to be trapped. shadow
+ * inspects all that it has loaded for the address space; vtlb so many at most, table by table, and forgets the others.
  *
  * Upper half: global leafs stay, as in a TLB. The few that are not are inspected with the entries above them.
  */
@@ -187,12 +188,19 @@ static uint32_t sync_table(struct v2m *v2m, uint32_t page, uint32_t todo)
 
 static void sync_tree(struct v2m *v2m, uint32_t root)
 {
-	uint32_t todo = root;
+	uint32_t todo = root, left = v2m->kept;
 
 	v2m->page[root].link = V2M_NONE;
 	while (todo != V2M_NONE) {
-		uint32_t page = todo;
-		todo = sync_table(v2m, page, v2m->page[page].link);
+		const struct v2m_page *page = &v2m->page[todo];
+		if (page->count > left) {
+			uint32_t next = page->link;
+			v2m_clear(v2m, page->parent, page->slot);
+			todo = next;
+			continue;
+		}
+		left -= page->count;
+		todo = sync_table(v2m, todo, page->link);
 	}
 }
 
@@ -215,7 +223,7 @@ static bool is_way_valid(const struct v2m *v2m, uint32_t page)
 static void sync_local_table(struct v2m *v2m, uint32_t page)
 {
 	struct v2m_page *p = &v2m->page[page];
-	const uint8_t *base = v2m->keeps && is_way_valid(v2m, page) && !p->split ? v2m_guest_table(v2m, page) : NULL;
+	const uint8_t *base = is_way_valid(v2m, page) && !p->split ? v2m_guest_table(v2m, page) : NULL;
 
 	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++) {
 		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
@@ -275,16 +283,6 @@ static void add_context(struct v2m *v2m, uint64_t cr3)
 	name_root(v2m, v2m->current, cr3);
 }
 
-static void forget_lower_half(struct v2m *v2m)
-{
-	uint32_t root = v2m_root_page(v2m);
-	struct v2m_page *p = &v2m->page[root];
-
-	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++)
-		while (p->loaded[i])
-			v2m_clear(v2m, root, i * 64 + (uint32_t)__builtin_ctzll(p->loaded[i]));
-}
-
 static bool find_context(struct v2m *v2m, uint64_t cr3)
 {
 	uint8_t *hint = &v2m->hint[cr3 >> PAGE_SHIFT & (V2M_CONTEXTS - 1)];
@@ -307,26 +305,22 @@ void v2m_load_cr3(struct v2m *v2m, uint64_t cr3)
 	v2m->count.flushes++;
 	cr3 &= ~NO_FLUSH;
 	v2m->paging.cr3 = cr3;
-	if (!v2m->keeps) {
-		forget_lower_half(v2m);
-		name_root(v2m, v2m->current, cr3);
-	} else if (find_context(v2m, cr3)) {
+	if (find_context(v2m, cr3))
 		sync_tree(v2m, v2m_root_page(v2m));
-	} else {
+	else
 		add_context(v2m, cr3);
-	}
 	v2m->context[v2m->current].stamp = ++v2m->clock;
 	sync_local(v2m);
 	v2m->flush = true;
 }
 
-void v2m_start(struct v2m *v2m, const struct guest_paging *paging, bool keeps)
+void v2m_start(struct v2m *v2m, const struct guest_paging *paging, uint32_t kept)
 {
 	bool is_long = guest_is_long(paging), has_nx = is_long || !guest_is_two_level(paging);
 
 	v2m->paging = *paging;
 	v2m->paging.cr3 &= ~NO_FLUSH;
-	v2m->keeps = keeps;
+	v2m->kept = kept;
 	v2m->levels = !is_long ? 3 : paging->cr4 & MMU_CR4_LA57 ? 5 : 4;
 	v2m->reserved = guest_is_two_level(paging) ? 0 : PTE_ADDRESS & ~((1ull << v2m->cpu.address_bits) - 1);
 	v2m->reserved |= (has_nx && !(paging->efer & MMU_EFER_NXE) ? PTE_NX : 0) | (has_nx && !is_long ? HI_RESERVED : 0);

@@ -43,7 +43,6 @@ static uint8_t twin[TABLES + 1][PAGE_SIZE]; /* of the tables, with the bits that
 
 static struct {
 	enum mode mode;
-	bool keeps;
 	struct guest_paging paging;
 	struct v2m *v2m;
 	uint64_t root[ROOTS];
@@ -746,14 +745,13 @@ static void make_roots(void)
 	share_upper_half();
 }
 
-static void start(enum mode mode, bool keeps, uint64_t v2m_bytes)
+static void start(enum mode mode, uint32_t kept, uint64_t v2m_bytes)
 {
 	memset(&sim, 0, sizeof(sim));
 	memset(v2m_memory, 0, sizeof(v2m_memory));
 	memset(memory, 0, sizeof(memory));
 	memset(twin, 0, sizeof(twin));
 	sim.mode = mode;
-	sim.keeps = keeps;
 	for (uint32_t i = 0; i < HOMES; i++) {
 		sim.frame[i] = mfn(i);
 		sim.access[i] = MEM_ACCESS_ALL;
@@ -767,7 +765,7 @@ static void start(enum mode mode, bool keeps, uint64_t v2m_bytes)
 	make_roots();
 	sim.paging.cr3 = sim.root[0];
 	sim.v2m = v2m_make(v2m_memory, v2m_bytes, V2M_MACHINE, &port, &cpu);
-	v2m_start(sim.v2m, &sim.paging, keeps);
+	v2m_start(sim.v2m, &sim.paging, kept);
 	flush_if_due();
 	note_all();
 }
@@ -834,7 +832,7 @@ static void run(enum mode mode, bool keeps)
 	for (uint64_t seed = 1; seed <= 10; seed++) {
 		state = seed * 1000 + mode * 10 + keeps;
 		/* Few tables, so that they are given up all the time; and enough. */
-		start(mode, keeps, seed % 2 ? KIB(8) + (keeps ? 20u : 9u) * 8800ull : KIB(768));
+		start(mode, keeps ? V2M_KEPT_SHADOW : seed % 4 < 2 ? 24 : V2M_KEPT_VTLB, seed % 2 ? KIB(8) + (keeps ? 20u : 9u) * 8800ull : KIB(768));
 		for (uint64_t i = 0; i < steps; i++)
 			act();
 		end_move();
@@ -874,7 +872,7 @@ static void test_home_of_another(void **unused)
 	for (enum mode mode = TWO_LEVEL; mode < MODES; mode++) {
 		const struct guest_access access = { .linear = 0x5000, .user = true };
 		uint64_t slot[5], entry[5];
-		start(mode, true, KIB(768));
+		start(mode, V2M_KEPT_SHADOW, KIB(768));
 		sim.place[0] = access.linear;
 		uint32_t last = levels() - 1;
 		do
