@@ -34,7 +34,7 @@ static void let_others(struct cpu *self)
 }
 
 /* Nobody begins a batch meanwhile: those in flight end, however many CPUs step. */
-static void wait_for_batches(struct cpu *self)
+void moving_wait_for_batches(struct cpu *self)
 {
 	machine.waiting_for_batches++;
 	while (machine.mem.in_flight)
@@ -136,7 +136,7 @@ err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct ra
 
 	if (machine.state != SCRIM_VIRTUALIZED) /* goes on, or is refused */
 		return memvirt_event(MEMVIRT_DEVIRTUALIZE);
-	wait_for_batches(self);
+	moving_wait_for_batches(self);
 	if (machine.state != SCRIM_VIRTUALIZED) /* somebody else was first */
 		return memvirt_event(MEMVIRT_DEVIRTUALIZE);
 	/* What is found out from here on stays so: the lock is not let go any more. */
@@ -202,7 +202,7 @@ static enum mem_step home_together(struct cpu *self)
 
 err_t moving_paused(struct cpu *self)
 {
-	wait_for_batches(self);
+	moving_wait_for_batches(self);
 	if (machine.state != SCRIM_REMAPPING)
 		return SCRIM_OK; /* another CPU has ended it meanwhile */
 	if (!meet_begin(self))
@@ -257,7 +257,7 @@ err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left)
 
 err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse)
 {
-	wait_for_batches(self);
+	moving_wait_for_batches(self);
 	return mem_use_reverse(&machine.mem, (enum mem_reverse)reverse);
 }
 
@@ -290,7 +290,7 @@ void moving_end_lending(struct cpu *self)
 
 	if (!mem->lent_frames)
 		return;
-	wait_for_batches(self);
+	moving_wait_for_batches(self);
 	if (machine.state == SCRIM_REMAPPING) {
 		moving_stop_home();
 		CHECK(memvirt_event(MEMVIRT_ABORT) == SCRIM_OK);

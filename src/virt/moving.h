@@ -29,6 +29,9 @@ err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame) MUST_CHECK;
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left) MUST_CHECK;
 err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left) MUST_CHECK;
 
+/* Returns with the lock held and no batch in flight; the state may be another than before. */
+void moving_wait_for_batches(struct cpu *self);
+
 /* How occupants are found. SCRIM_ENOTABLE: as before. */
 err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse) MUST_CHECK;
 

@@ -244,7 +244,7 @@ err_t request_lend(struct cpu *self, struct request *request)
 
 err_t request_unlend(struct cpu *self, struct request *request)
 {
-	(void)self;
+	moving_wait_for_batches(self);
 	if (!may_lend())
 		return request_state_refused(request);
 	return mem_unlend(&machine.mem, request->argument[0], request->argument[1]);
