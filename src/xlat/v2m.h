@@ -58,6 +58,7 @@ struct v2m {
 	struct guest_paging paging;      /* the OS's own registers */
 	uint32_t levels;                 /* of these tables: 3 (PAE's format), 4 or 5 */
 	uint64_t reserved;               /* bits that no entry of the OS's may have */
+	uint64_t same;                   /* bits in which an entry of the lowest level agrees with the OS's that it was composed of */
 	struct v2m_context context[V2M_CONTEXTS];
 	uint32_t context_count, current;
 	uint8_t hint[V2M_CONTEXTS];      /* by address of the OS's root: where its context was last */

@@ -12,6 +12,7 @@
 
 #define SAME (PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
 #define HI_RESERVED (0x7ffull << 52)
+#define HIGH_ADDRESS (0xffull << 44) /* what `source` has no room for: such pages are at home, and no other page is there */
 #define NO_FLUSH (1ull << 63) /* CR4.PCIDE: an allowance, of which no use is made */
 
 const uint8_t *v2m_guest_table(const struct v2m *v2m, uint32_t page)
@@ -41,11 +42,12 @@ uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *ba
 /*
  * For the page that the entry was composed for, and with the same rights: the common case, without a look at the map. The entry's own
  * address tells nothing: it is a frame, and may be the home of another page. What may be written less than the OS's entry says is
- * composed anew each time, since the map or the OS's dirty bit may allow more by now.
+ * composed anew each time, since the map or the OS's dirty bit may allow more by now. One that was loaded along with a neighbour and never used
+ * is not the same: the OS's accessed bit may have gone since. `same` is v2m->same.
  */
-static bool is_same(uint64_t guest, uint64_t entry, uint32_t source)
+static bool is_same(uint64_t same, uint64_t guest, uint64_t entry, uint32_t source)
 {
-	return !((guest ^ entry) & SAME) && (guest & PTE_ADDRESS) >> PAGE_SHIFT == source;
+	return !((guest ^ entry) & same) && entry & PTE_A && (uint32_t)(guest >> PAGE_SHIFT) == source;
 }
 
 static bool is_usable(const struct v2m *v2m, uint64_t guest)
@@ -82,7 +84,7 @@ static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t g
 {
 	v2m->count.synced++;
 	uint64_t entry = v2m->table[page][index];
-	if (v2m->page[page].level > 1 || !is_same(guest, entry, v2m->source[page][index]))
+	if (v2m->page[page].level > 1 || !is_same(v2m->same, guest, entry, v2m->source[page][index]))
 		sync_changed(v2m, page, index, guest);
 }
 
@@ -91,14 +93,14 @@ static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
 {
 	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
 	const uint32_t *source = v2m->source[page];
-	uint64_t seen = 0;
+	uint64_t seen = 0, same = v2m->same;
 
 	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
 		for (uint64_t left = loaded[i / 64]; left; left &= left - 1) {
 			uint32_t index = i + (uint32_t)__builtin_ctzll(left);
 			uint64_t now = __atomic_load_n(&guest[index], __ATOMIC_RELAXED);
 			seen++;
-			if (!is_same(now, table[index], source[index]))
+			if (!is_same(same, now, table[index], source[index]))
 				sync_changed(v2m, page, index, now);
 		}
 	}
@@ -324,6 +326,7 @@ void v2m_start(struct v2m *v2m, const struct guest_paging *paging, uint32_t kept
 	v2m->levels = !is_long ? 3 : paging->cr4 & MMU_CR4_LA57 ? 5 : 4;
 	v2m->reserved = guest_is_two_level(paging) ? 0 : PTE_ADDRESS & ~((1ull << v2m->cpu.address_bits) - 1);
 	v2m->reserved |= (has_nx && !(paging->efer & MMU_EFER_NXE) ? PTE_NX : 0) | (has_nx && !is_long ? HI_RESERVED : 0);
+	v2m->same = SAME | HIGH_ADDRESS | (v2m->levels == 3 && !guest_is_two_level(paging) ? HI_RESERVED : 0);
 	v2m->context_count = 0;
 	v2m->running = true;
 	add_context(v2m, v2m->paging.cr3);

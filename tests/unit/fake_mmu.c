@@ -28,6 +28,7 @@ static struct fake_translation fail(struct state *s, uint32_t bits)
 
 static void mark(struct state *s, uint64_t where, uint64_t *entry, uint64_t bits, uint32_t bytes)
 {
+	s->out.accessed &= s->mmu->write || *entry & BIT(5);
 	*entry |= bits;
 	if (s->mmu->write)
 		s->mmu->write(where, *entry, bytes);
@@ -167,7 +168,7 @@ static struct fake_translation walk_long(struct state *s)
 
 struct fake_translation fake_mmu_walk(const struct fake_mmu *mmu, const struct guest_access *access)
 {
-	struct state s = { .mmu = mmu, .access = access, .out = { .may_write = true, .may_user = true, .may_fetch = true } };
+	struct state s = { .mmu = mmu, .access = access, .out = { .may_write = true, .may_user = true, .may_fetch = true, .accessed = true } };
 
 	if (!(mmu->paging.cr4 & BIT(5)))
 		return walk_two_level(&s);

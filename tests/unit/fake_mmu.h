@@ -28,6 +28,7 @@ struct fake_translation {
 	uint64_t size;     /* of the page */
 	bool may_write, may_user, may_fetch; /* by all levels together */
 	bool global, dirty;
+	bool accessed; /* every entry of the way was marked before this walk, or by it; PAE's root has no such bit */
 };
 
 struct fake_translation fake_mmu_walk(const struct fake_mmu *mmu, const struct guest_access *access);

@@ -26,7 +26,7 @@
 #define ROOTS 3u
 #define PLACES 40u   /* virtual addresses that are looked at */
 #define HISTORY 32u
-#define BITS 40u
+#define BITS 46u
 #define V2M_MACHINE 0x80000000ull
 #define MOVES 16u
 #define V2M_TABLES_MAX 160u
@@ -149,7 +149,7 @@ static bool same(const struct fake_translation *a, const struct fake_translation
 {
 	return a->ok == b->ok && (!a->ok || (a->physical == b->physical && a->size == b->size && a->may_write == b->may_write &&
 					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global &&
-					    a->dirty == b->dirty));
+					    a->dirty == b->dirty && a->accessed == b->accessed));
 }
 
 /* What the tables say now is what a TLB may load now. */
@@ -296,7 +296,8 @@ static void check_access(const struct guest_access *access, uint64_t machine)
 		mfn_t frame = page < HOMES ? sim.frame[page] : mfn(page);
 		if (frame.n != machine >> PAGE_SHIFT || !fake_mmu_allows(&sim.paging, held, access))
 			continue;
-		if (access->write && !held->dirty) /* it writes by an entry that it has seen dirty, or has made so */
+		/* It goes by entries that it has seen accessed, and for a write dirty, or has made so. */
+		if (!held->accessed || (access->write && !held->dirty))
 			continue;
 		enum mem_access rights = page < HOMES ? sim.access[page] : MEM_ACCESS_ALL;
 		if (rights == MEM_ACCESS_NONE ? !sim.flushed : rights == MEM_ACCESS_ALL || !access->write)
@@ -860,6 +861,27 @@ static void move_page(uint64_t page, uint64_t to)
 	sim.access[page] = MEM_ACCESS_ALL;
 }
 
+/* Tables down to the lowest for user page 5, with all rights. `slot` is where its entry stands. */
+static void start_with_way(enum mode mode, uint64_t linear, uint64_t slot[5])
+{
+	uint64_t entry[5];
+
+	start(mode, V2M_KEPT_SHADOW, KIB(768));
+	sim.place[0] = linear;
+	do
+		map(linear);
+	while (way(linear, slot, entry) != levels());
+	for (uint32_t i = sim.mode == PAE ? 1 : 0; i + 1 < levels(); i++)
+		store(slot[i], entry[i] | PTE_W | PTE_U);
+}
+
+/* Away and back: what is kept has been inspected. */
+static void come_back(void)
+{
+	load_cr3(sim.root[1]);
+	load_cr3(sim.root[0]);
+}
+
 /*
  * One page lies in the home of another. The OS unmaps it and maps the other in its place: its entry now reads as V2M's did all the time, and
  * means another frame.
@@ -867,31 +889,93 @@ static void move_page(uint64_t page, uint64_t to)
 static void test_home_of_another(void **unused)
 {
 	const uint64_t page = TABLES + 6, other = TABLES + 5, flags = PTE_P | PTE_W | PTE_U | PTE_A | PTE_D;
+	const struct guest_access access = { .linear = 0x5000, .user = true };
 
 	(void)unused;
 	for (enum mode mode = TWO_LEVEL; mode < MODES; mode++) {
-		const struct guest_access access = { .linear = 0x5000, .user = true };
-		uint64_t slot[5], entry[5];
-		start(mode, V2M_KEPT_SHADOW, KIB(768));
-		sim.place[0] = access.linear;
+		uint64_t slot[5];
+		start_with_way(mode, access.linear, slot);
 		uint32_t last = levels() - 1;
-		do
-			map(access.linear);
-		while (way(access.linear, slot, entry) != levels());
-		for (uint32_t i = sim.mode == PAE ? 1 : 0; i < last; i++)
-			store(slot[i], entry[i] | PTE_W | PTE_U);
 		move_page(other, HOMES);
 		move_page(page, other);
 		store(slot[last], page << PAGE_SHIFT | flags);
 		load_cr3(sim.paging.cr3);
 		make_access(&access);
 		store(slot[last], other << PAGE_SHIFT | flags);
-		load_cr3(sim.root[1]);
-		load_cr3(sim.root[0]);
+		come_back();
 		make_access(&access);
 		assert_int_equal(sim.tlb[place_of(access.linear)].what.physical >> PAGE_SHIFT, HOMES);
 		stop();
 	}
+}
+
+/* The same with a page so high (16 TiB) that its number has more than 32 bits. */
+static void test_home_below_16_tib(void **unused)
+{
+	const uint64_t page = TABLES + 6, flags = PTE_P | PTE_W | PTE_U | PTE_A | PTE_D;
+	const struct guest_access access = { .linear = 0x5000, .user = true };
+
+	(void)unused;
+	for (enum mode mode = PAE; mode < MODES; mode++) {
+		uint64_t slot[5];
+		start_with_way(mode, access.linear, slot);
+		uint32_t last = levels() - 1;
+		move_page(page, HOMES);
+		store(slot[last], 1ull << 44 | page << PAGE_SHIFT | flags);
+		load_cr3(sim.paging.cr3);
+		make_access(&access);
+		store(slot[last], page << PAGE_SHIFT | flags);
+		come_back();
+		make_access(&access);
+		assert_int_equal(sim.tlb[place_of(access.linear)].what.physical >> PAGE_SHIFT, HOMES);
+		stop();
+	}
+}
+
+/* Loaded along with a neighbour, and not used. The OS takes back its accessed bit: after the flush an access sets it again. */
+static void test_accessed_of_a_neighbour(void **unused)
+{
+	const struct guest_access access = { .linear = 0x5000, .user = true }, neighbour = { .linear = 0x6000, .user = true };
+	const uint64_t page = TABLES + 6, flags = PTE_P | PTE_W | PTE_U | PTE_D;
+
+	(void)unused;
+	for (enum mode mode = TWO_LEVEL; mode < MODES; mode++) {
+		uint64_t slot[5];
+		start_with_way(mode, access.linear, slot);
+		sim.place[1] = neighbour.linear;
+		uint64_t here = slot[levels() - 1], there = here + entry_bytes();
+		store(here, page << PAGE_SHIFT | flags | PTE_A);
+		store(there, (page + 1) << PAGE_SHIFT | flags | PTE_A);
+		load_cr3(sim.paging.cr3);
+		make_access(&access);
+		store(there, (page + 1) << PAGE_SHIFT | flags);
+		come_back();
+		make_access(&neighbour);
+		assert_true(read_twin(there, entry_bytes()) & PTE_A);
+		stop();
+	}
+}
+
+/* Outside long mode bits 52-62 are reserved in PAE's entries; they are not part of V2M's, whatever they say. */
+static void test_reserved_above(void **unused)
+{
+	const struct guest_access access = { .linear = 0x5000, .user = true };
+	const uint64_t entry = (TABLES + 6ull) << PAGE_SHIFT | PTE_P | PTE_W | PTE_U | PTE_A | PTE_D;
+
+	(void)unused;
+	for (enum mode mode = PAE; mode < MODES; mode++)
+		for (uint32_t bit = 52; bit < 63; bit++) {
+			uint64_t slot[5];
+			start_with_way(mode, access.linear, slot);
+			store(slot[levels() - 1], entry);
+			load_cr3(sim.paging.cr3);
+			make_access(&access);
+			store(slot[levels() - 1], entry | 1ull << bit);
+			come_back();
+			make_access(&access);
+			assert_int_equal(sim.faults, mode == PAE);
+			stop();
+		}
 }
 
 static void test_shadow_two_level(void **s) { (void)s; run(TWO_LEVEL, true); }
@@ -906,8 +990,9 @@ static void test_vtlb_five_level(void **s) { (void)s; run(FIVE_LEVEL, false); }
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
-		cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
+		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_home_below_16_tib),
+		cmocka_unit_test(test_accessed_of_a_neighbour), cmocka_unit_test(test_reserved_above),
+		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae), cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
 		cmocka_unit_test(test_vtlb_two_level), cmocka_unit_test(test_vtlb_pae), cmocka_unit_test(test_vtlb_four_level),
 		cmocka_unit_test(test_vtlb_five_level),
 	};
