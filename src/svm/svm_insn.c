@@ -100,14 +100,16 @@ uint64_t svm_insn_next_of_0f(const struct cpu *cpu)
 
 /*
  * QEMU's VMRUN does not take the interrupt shadow back (15.21.5 asks it to). An interrupt between STI and HLT would then be handled
- * before the HLT, which sleeps on what it brought. After MOV SS, whose shadow is the same, the byte before is no STI.
+ * before the HLT, which sleeps on what it brought. After MOV SS, whose shadow is the same, the byte before is no STI, unless a
+ * displacement reads like one: where interrupts are off it was none.
  */
 void svm_insn_back_to_sti(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
 	uint8_t bytes[SVM_CODE_BYTES_MAX];
 
-	if (!fetch(cpu, svm_insn_linear(cpu) - 1, bytes, SVM_CODE_BYTES_MAX) || bytes[0] != OPCODE_STI)
+	if (!(vmcb->rflags & RFLAGS_IF) || !fetch(cpu, svm_insn_linear(cpu) - 1, bytes, SVM_CODE_BYTES_MAX) ||
+	    bytes[0] != OPCODE_STI)
 		return;
 	vmcb->rip--;
 	vmcb->rflags &= ~RFLAGS_IF;
