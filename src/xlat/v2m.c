@@ -12,8 +12,7 @@
 
 #define AROUND 16u /* entries that are loaded along with a neighbour: a power of two */
 #define LEAF_KEPT (PTE_P | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_KEYS | PTE_NX)
-#define TABLE_KEPT (PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_NX)
-#define ROOT_KEPT (PTE_PWT | PTE_PCD) /* PAE's root has no rights */
+#define TABLE_KEPT (PTE_W | PTE_U | PTE_NX) /* how the OS's own table is cached says nothing of Scrim's, which is always written back */
 #define CR4_PGE (1ull << 7)
 
 uint64_t v2m_compose(struct v2m *v2m, uint64_t guest, bool is_large_guest, uint32_t level, gfn_t page)
@@ -104,8 +103,8 @@ static uint32_t find_child(struct v2m *v2m, const struct load *load, uint32_t in
 
 static uint64_t child_flags(const struct v2m *v2m, const struct load *load, uint64_t guest, bool split)
 {
-	if (v2m->levels == 3 && load->level == 3)
-		return PTE_P | (is_above_two_level(load) ? 0 : guest & ROOT_KEPT);
+	if (v2m->levels == 3 && load->level == 3) /* PAE's root has no rights */
+		return PTE_P;
 	return PTE_P | PTE_A | (split ? PTE_W | PTE_U : guest & TABLE_KEPT);
 }
 
