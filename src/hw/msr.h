@@ -47,6 +47,8 @@
 #define CR4_LA57 (1ull << 12)
 #define CR4_PCIDE (1ull << 17)
 #define CR4_SMEP (1ull << 20)
+#define CR4_CET (1ull << 23)
+#define CR3_NO_FLUSH (1ull << 63) /* in what MOV CR3 is given, with CR4.PCIDE */
 
 #define RFLAGS_FIXED (1ull << 1)
 #define RFLAGS_TF (1ull << 8)

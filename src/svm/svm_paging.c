@@ -147,7 +147,7 @@ static bool is_cr3_valid(const struct cpu *cpu, uint64_t value)
 	uint64_t reserved = ~((1ull << ADDRESS_BITS) - 1);
 
 	if (svm_guest_cr4(cpu) & CR4_PCIDE)
-		reserved &= ~(1ull << 63);
+		reserved &= ~CR3_NO_FLUSH;
 	return !(svm_vmcb(cpu)->efer & EFER_LMA) || !(value & reserved);
 }
 
@@ -164,7 +164,7 @@ void svm_load_cr3(struct cpu *cpu, uint64_t value, uint64_t next_rip)
 		vmcb->cr3 = v2m_root(cpu->v2m);
 		flush_if_due(cpu);
 	} else {
-		vmcb->cr3 = value;
+		vmcb->cr3 = value & ~CR3_NO_FLUSH; /* no bit of the register's, and VMRUN refuses it (15.5.1) */
 		svm_flush(cpu);
 	}
 	svm_skip(cpu, next_rip);
