@@ -26,11 +26,12 @@ uint64_t svm_guest_cr4(const struct cpu *cpu)
 	return svm_is_v2m(cpu) ? cpu->guest_cr4 : svm_vmcb(cpu)->cr4;
 }
 
+/* Shadow stacks (CR4.CET; APM vol. 2, 18) are written through entries with D and without W: the walk (guest_mmu.h) does not know them. */
 bool svm_can_shadow(const struct cpu *cpu)
 {
 	const uint64_t needed = CR0_PG | CR0_WP;
 
-	return (svm_vmcb(cpu)->cr0 & needed) == needed;
+	return (svm_vmcb(cpu)->cr0 & needed) == needed && !(svm_guest_cr4(cpu) & CR4_CET);
 }
 
 static struct guest_paging paging_of(const struct cpu *cpu)

@@ -24,7 +24,7 @@ struct vendor_ops {
 	void NORETURN (*run)(struct cpu *cpu);
 	/* In an exit of this CPU: what stands in its access path from now on, with the flush that this needs. Sets cpu->mode. */
 	void (*set_backend)(struct cpu *cpu, enum scrim_backend to);
-	/* The OS's registers are such that V2M tables can do: paging on, CR0.WP set. In an exit of this CPU. */
+	/* The OS's registers are such that V2M tables can do: paging on, CR0.WP set, no shadow stacks. In an exit of this CPU. */
 	bool (*can_shadow)(const struct cpu *cpu);
 	/* In an exit of this CPU: it keeps no translation of any kind past its next entry. */
 	void (*flush)(struct cpu *cpu);
