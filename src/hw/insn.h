@@ -92,6 +92,14 @@ static inline uint64_t read_cr2(void)
 static inline void write_cr0(uint64_t value) { __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory"); }
 static inline void write_cr3(uint64_t value) { __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory"); }
 static inline void write_cr4(uint64_t value) { __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory"); }
+/* With CR4.PKE set. */
+static inline uint32_t rdpkru(void)
+{
+	uint32_t value, high;
+	__asm__ volatile("rdpkru" : "=a"(value), "=d"(high) : "c"(0));
+	return value;
+}
+
 static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
 static inline void hlt(void) { __asm__ volatile("hlt" : : : "memory"); }

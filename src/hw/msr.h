@@ -47,6 +47,7 @@
 #define CR4_LA57 (1ull << 12)
 #define CR4_PCIDE (1ull << 17)
 #define CR4_SMEP (1ull << 20)
+#define CR4_PKE (1ull << 22)
 #define CR4_CET (1ull << 23)
 #define CR3_NO_FLUSH (1ull << 63) /* in what MOV CR3 is given, with CR4.PCIDE */
 

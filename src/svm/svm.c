@@ -9,6 +9,7 @@
 #define CPUID_SVM (1u << 2)           /* 8000_0001 ECX */
 #define CPUID_NESTED_PAGING (1u << 0) /* 8000_000A EDX */
 #define CPUID_SME (1u << 0)           /* 8000_001F EAX */
+#define CPUID_PKU (1u << 3)           /* 7 ECX */
 #define EXTENDED_LEAF 0x80000000u
 #define SVM_LEAF 0x8000000au
 #define MEMORY_ENCRYPTION_LEAF 0x8000001fu
@@ -36,8 +37,16 @@ static const char *probe(void)
 	return svm_probe_judge(&features);
 }
 
+/* Scrim's own pages are the supervisor's, which have no keys; but RDPKRU, to read the OS's register, asks for the bit (APM vol. 3). */
+static void enable_keys(void)
+{
+	if (cpuid(0, 0).eax >= 7 && cpuid(7, 0).ecx & CPUID_PKU)
+		write_cr4(read_cr4() | CR4_PKE);
+}
+
 static void enable(struct cpu *cpu)
 {
+	enable_keys();
 	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SVME);
 	wrmsr(MSR_VM_HSAVE_PA, cpu->control_block + PAGE_SIZE);
 	/* From here on only the guest runs with GIF set: a kick's NMI waits for VMRUN and makes it exit. */

@@ -4,6 +4,7 @@
  * says to its TLB exits. Everything else that touches paging (CR0 beyond TS and MP, CR4, INVPCID, a task switch) steps aside: for one
  * exit's length the CPU goes over to the nested tables and the hardware executes the instruction itself; V2M begins anew after it.
  */
+#include "hw/insn.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
 #include "svm/svm_decode.h"
@@ -122,6 +123,7 @@ void svm_on_page_fault(struct cpu *cpu)
 		.linear = linear, .write = error & PF_WRITE, .user = error & PF_USER,
 		.fetch = error & PF_FETCH || is_untold_fetch(cpu, error, linear),
 		.smap = !(error & PF_USER) && (vmcb->cpl == 3 || !(vmcb->rflags & RFLAGS_AC)),
+		.pkru = vmcb->cr4 & CR4_PKE ? rdpkru() : 0,
 	};
 
 	/* V2M entries carry the OS's protection keys: that one is the OS's. */

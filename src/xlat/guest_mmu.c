@@ -69,6 +69,18 @@ static enum guest_result fault(struct walk *walk, uint32_t error)
 	return GUEST_FAULT;
 }
 
+/* The key of a page that is the user's allows no access, or no write (APM vol. 2, 5.6.6). CR0.WP is set, so to the supervisor neither. */
+static bool is_locked(const struct walk *walk, uint64_t entry)
+{
+	const struct guest_access *a = walk->access;
+	uint32_t denied = a->pkru >> 2 * (entry >> 59 & 15) & 3;
+
+	if (!(walk->paging->cr4 & MMU_CR4_PKE) || !guest_is_long(walk->paging) || !(walk->rights & PTE_U) || a->fetch)
+		return false;
+	return denied & 1 || (a->write && denied & 2);
+}
+
+/* By the rights of all entries of the way. */
 static bool is_granted(const struct walk *walk)
 {
 	const struct guest_access *a = walk->access;
@@ -194,13 +206,14 @@ static enum step step(struct walk *walk, uint32_t level, uint64_t *table, enum g
 		return STEP_END;
 	}
 	note_rights(walk, level, entry);
-	bool granted = !(entry & late) && (!leaf || is_granted(walk)), is_pae_root = walk->shape.levels == 3 && level == 3;
+	bool locked = leaf && is_locked(walk, entry), is_pae_root = walk->shape.levels == 3 && level == 3;
+	bool granted = !(entry & late) && !locked && (!leaf || is_granted(walk));
 	uint64_t bits = leaf && granted && walk->access->write ? PTE_A | PTE_D : PTE_A;
 	if (!walk->cpu->is_tcg ? !granted || is_pae_root : !granted && level < 3)
 		bits = 0;
 	enum set set = set_bits(walk, gfn_of_address(address), place, &entry, bits);
 	if (set == SET_DONE && !granted) {
-		fault(walk, entry & late ? PF_RESERVED : PF_PRESENT);
+		fault(walk, entry & late ? PF_RESERVED : PF_PRESENT | (locked ? PF_KEY : 0));
 		return STEP_END;
 	}
 	if (set == SET_CHANGED)

@@ -39,6 +39,7 @@
 #define MMU_CR4_LA57 (1ull << 12)
 #define MMU_CR4_SMEP (1ull << 20)
 #define MMU_CR4_SMAP (1ull << 21)
+#define MMU_CR4_PKE (1ull << 22)
 #define MMU_EFER_LMA (1ull << 10)
 #define MMU_EFER_NXE (1ull << 11)
 
@@ -65,6 +66,7 @@ struct guest_access {
 	uint64_t linear;
 	bool write, user, fetch;
 	bool smap; /* not a user access, and CR4.SMAP holds for it: RFLAGS.AC clear, or an implicit access at CPL 3 */
+	uint32_t pkru; /* looked at where CR4.PKE is set, in long mode */
 };
 
 /* Entries of the way, from the root on; the last is the leaf. As they are now: accessed bits set. */

@@ -3,6 +3,7 @@
 
 import struct
 
+from machine import CPU_MODEL
 from registry import SOAK, check, check_equal, test
 from under_load import quiet_log, under_load
 
@@ -135,6 +136,19 @@ def bounded(backend):
 
 for _backend in BACKENDS:
     test(f"{_backend}-bounded", cost=60)(bounded(_backend))
+
+
+@test("backend-keys", cost=15)
+def backend_keys(t):
+    """Protection keys: a write that one forbids is the OS's fault, and sets no dirty bit."""
+    with t.machine(options=OPTIONS, cpu=CPU_MODEL + ",+pku") as machine:
+        machine.wait_ready()
+        told = [machine.must("keys")]
+        for backend in ("nested", *BACKENDS):
+            machine.must(f"scrimctl virtualize --backend {backend}")
+            told.append(machine.must("keys"))
+        check_equal(told[1:], told[:1] * 3, "on nested, shadow, vtlb, against native")
+    print(f"figure: native and three back-ends: {told[0].strip()}")
 
 
 @test("backend-refused", cost=10)

@@ -57,10 +57,21 @@ bool fake_mmu_allows(const struct guest_paging *paging, const struct fake_transl
 	return !access->write || held->may_write;
 }
 
+static bool key_denies(const struct state *s, uint64_t entry)
+{
+	uint32_t key = (entry >> 59) & 15, no_access = s->access->pkru >> (2 * key) & 1, no_write = s->access->pkru >> (2 * key + 1) & 1;
+
+	if (!long_mode(s) || !(s->mmu->paging.cr4 & BIT(22)) || s->access->fetch || !s->out.may_user)
+		return false;
+	return no_access || (no_write && s->access->write);
+}
+
 /* The leaf has been found, its reserved bits are clear. */
 static struct fake_translation finish(struct state *s, uint64_t where, uint64_t entry, uint32_t bytes, uint64_t frame)
 {
 	s->out.global = entry & BIT(8) && s->mmu->paging.cr4 & BIT(7);
+	if (key_denies(s, entry))
+		return fail(s, 1 | 32);
 	if (!fake_mmu_allows(&s->mmu->paging, &s->out, s->access))
 		return fail(s, 1);
 	mark(s, where, &entry, BIT(5) | (s->access->write ? BIT(6) : 0), bytes);

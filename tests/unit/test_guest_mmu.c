@@ -65,6 +65,8 @@ static uint64_t random_entry(bool wide)
 		return draw() % 16 ? entry : (entry ^ 1ull << (12 + draw() % 20)) & 0xffffffff;
 	if (draw() % 6 == 0)
 		entry |= 1ull << 63;
+	if (draw() % 3 == 0) /* a key */
+		entry |= (draw() & 15) << 59;
 	return draw() % 24 ? entry : entry ^ 1ull << (12 + draw() % 51);
 }
 
@@ -87,7 +89,7 @@ static struct guest_paging random_paging(enum mode mode)
 	struct guest_paging p = { .cr0 = MMU_CR0_PG | MMU_CR0_WP | 1, .cr3 = draw() % PAGES << PAGE_SHIFT | (draw() & 0xff8) };
 
 	p.cr4 = (mode == TWO_LEVEL_PSE || draw() & 1 ? MMU_CR4_PSE : 0) | (draw() & 1 ? MMU_CR4_SMEP : 0) |
-		(draw() & 1 ? MMU_CR4_SMAP : 0) | (draw() & 1 ? 1u << 7 : 0);
+		(draw() & 1 ? MMU_CR4_SMAP : 0) | (draw() & 1 ? 1u << 7 : 0) | (draw() & 1 && mode >= FOUR_LEVEL ? MMU_CR4_PKE : 0);
 	if (mode == TWO_LEVEL)
 		p.cr4 &= ~MMU_CR4_PSE;
 	p.cr4 |= mode >= PAE ? MMU_CR4_PAE : 0;
@@ -98,7 +100,8 @@ static struct guest_paging random_paging(enum mode mode)
 
 static struct guest_access random_access(enum mode mode)
 {
-	struct guest_access a = { .linear = draw() << 32 ^ draw(), .write = draw() & 1, .user = draw() & 1 };
+	struct guest_access a = { .linear = draw() << 32 ^ draw(), .write = draw() & 1, .user = draw() & 1,
+				  .pkru = (uint32_t)(draw() & draw()) };
 
 	if (mode < FOUR_LEVEL)
 		a.linear = (uint32_t)a.linear;
