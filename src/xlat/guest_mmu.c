@@ -69,7 +69,7 @@ static enum guest_result fault(struct walk *walk, uint32_t error)
 	return GUEST_FAULT;
 }
 
-/* The key of a page that is the user's allows no access, or no write (APM vol. 2, 5.6.6). CR0.WP is set, so to the supervisor neither. */
+/* The key of a page that is the user's allows no access, or no write (APM vol. 2, 5.6). CR0.WP is set, so to the supervisor neither. */
 static bool is_locked(const struct walk *walk, uint64_t entry)
 {
 	const struct guest_access *a = walk->access;
