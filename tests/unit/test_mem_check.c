@@ -92,7 +92,7 @@ static void cpu_untranslated_remapping(struct bench *b)
 static void device_untranslated(struct bench *b)
 {
 	b->other_ranges.entry[b->other_ranges.count++] = (struct range){ 302 * PAGE_SIZE, 5000 * PAGE_SIZE, RANGE_RAM };
-	b->mem.config.dma_free = &b->other_ranges;
+	b->mem.config.movable = b->mem.config.dma_free = &b->other_ranges;
 }
 
 static void leaf_left(struct bench *b) { assert_true(p2m_add_leaf(&b->mem, 9)); }

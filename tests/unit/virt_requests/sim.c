@@ -211,7 +211,7 @@ static uint64_t near[SIM_END / MIB(2) - 2]; /* not of all: the long way is one a
 
 static void make_memory(const struct sim_config *config)
 {
-	struct mem_config memory = { .ram = &machine.os_ram, .dma_free = &machine.dma_free,
+	struct mem_config memory = { .ram = &machine.os_ram, .movable = &machine.dma_free, .dma_free = &machine.dma_free,
 				     .reserve_first = mfn_of_address(machine.memory.frames_start),
 				     .reserve_frames = config->reserve_frames, .storage = storage };
 
