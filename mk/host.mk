@@ -46,5 +46,17 @@ $(BUILD)/unit/virt/%.o: %.c
 $(BUILD)/unit/test_virt_requests: $(VIRT_TEST_OBJ) $(BUILD)/unit/libpure.a
 	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
 
-unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests
+# src/iommu on simulated units, in the same way.
+VTD_TEST := tests/unit/vtd_units
+VTD_TEST_SRC := src/iommu/vtd.c src/iommu/vtd_unit.c src/iommu/vtd_cover.c $(wildcard $(VTD_TEST)/*.c)
+VTD_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/vtd/%.o,$(VTD_TEST_SRC))
+
+$(BUILD)/unit/vtd/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I$(VTD_TEST) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/unit/test_vtd_units: $(VTD_TEST_OBJ) $(BUILD)/unit/libpure.a
+	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+
+unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests $(BUILD)/unit/test_vtd_units
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

@@ -147,13 +147,16 @@ static bool is_translating(void)
 
 static void invalidate(const gfn_t *page, uint32_t count)
 {
+	uint32_t i = 0;
+
 	while (!lock_try(&vtd.lock))
 		cpu_pause();
-	for (uint32_t i = 0; i < vtd.count; i++)
-		/* Going on, devices could write through what they hold. */
-		if (!vtd_unit_invalidate(&vtd.unit[i], page, count))
-			panic("the IOMMU at 0x%lx does not end an invalidation", vtd.unit[i].at);
+	while (i < vtd.count && vtd_unit_invalidate(&vtd.unit[i], page, count))
+		i++;
 	lock_release(&vtd.lock);
+	/* If this went on, devices could write through what they hold. */
+	if (i < vtd.count)
+		panic("the IOMMU at 0x%lx does not end an invalidation", vtd.unit[i].at);
 }
 
 static uint64_t take_faults(struct dma_fault *last)
