@@ -71,8 +71,9 @@ def explore(directory, run):
     names, writes, reads, accesses = run
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
+    shutil.copy(MODEL, directory)
     defined = [f"-D{name}" for name in names.split()] + [f"-DWRITES={writes}", f"-DREADS={reads}", f"-DCPU_ACCESSES={accesses}"]
-    call(directory, ["spin", "-a", *defined, str(MODEL)])
+    call(directory, ["spin", "-a", *defined, MODEL.name])
     call(directory, ["gcc", "-O2", "-w", "-DSAFETY", "-DCOLLAPSE", f"-DMEMLIM={MEMORY_MAX_MB}", "-o", "pan", "pan.c"])
     output = call(directory, ["./pan", "-b", f"-m{DEPTH_MAX}"])
     found = re.search(r"errors: (\d+)\n\s*([\d.e+]+) states, stored", output)
