@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Spin's models (tests/model/). MODEL_FLAGS=--soak: the larger scope, which takes some gigabytes.
+# Spin's models (tests/model/). MODEL_FLAGS=--soak: the larger scope, which takes about 3 GB of memory.
 MODEL_FLAGS ?=
 
 .PHONY: model

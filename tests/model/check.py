@@ -15,7 +15,7 @@ import sys
 
 MODEL = pathlib.Path(__file__).resolve().parent / "moving_under_dma.pml"
 DEPTH_MAX = 10000
-MEMORY_MAX_MB = 12000
+MEMORY_MAX_MB = 6000
 
 # (name, WRITES and READS of the device, CPU_ACCESSES)
 SCENARIOS = [("ALONE", 3, 1, 1), ("PAIR", 2, 1, 1), ("SWAP", 2, 1, 1)]
