@@ -4,6 +4,7 @@
 
 #include "iommu/vtd.h"
 #include "iommu/vtd_cover.h"
+#include "iommu/vtd_format.h"
 #include "iommu/vtd_unit.h"
 
 #define RAM_END GIB(8)
@@ -328,6 +329,18 @@ static void test_invalidate_deaf_register(void **unused)
 
 /* --- lines, faults --- */
 
+static void test_snoop(void **unused)
+{
+	(void)unused;
+	sim_start();
+	sim[0].ecap |= ECAP_SC;
+	take(2);
+	assert_int_equal(ops->format->leaf & VTD_SNOOP, 0);
+	sim[1].ecap |= ECAP_SC;
+	take(2);
+	assert_int_equal(ops->format->leaf, vtd_format.leaf | VTD_SNOOP);
+}
+
 static void test_wrote(void **unused)
 {
 	static _Alignas(4096) uint8_t page[PAGE_SIZE];
@@ -380,7 +393,7 @@ int main(void)
 		cmocka_unit_test(test_take),	     cmocka_unit_test(test_take_deaf),	     cmocka_unit_test(test_on_and_off),
 		cmocka_unit_test(test_three_levels), cmocka_unit_test(test_start_deaf),	     cmocka_unit_test(test_invalidate),
 		cmocka_unit_test(test_invalidate_deaf_queue), cmocka_unit_test(test_invalidate_deaf_register),
-		cmocka_unit_test(test_wrote),	     cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_snoop), cmocka_unit_test(test_wrote),	     cmocka_unit_test(test_faults),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
