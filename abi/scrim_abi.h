@@ -45,7 +45,7 @@ enum scrim_status {
 	SCRIM_ESTATE,       /* not in this state; result 0 = enum scrim_state now */
 	SCRIM_ENOTRAM,      /* the address is not in the OS's RAM (hole, MMIO, firmware or Scrim's own memory) */
 	SCRIM_EALIGN,       /* not page-aligned */
-	SCRIM_EDMA,         /* a device may write there: no IOMMU is driven, and the boot option dma-free= does not name it */
+	SCRIM_EDMA,         /* a device may write there past the map: no IOMMU is driven, and the boot option dma-free= does not name it */
 	SCRIM_ENOFRAME,     /* no free frame */
 	SCRIM_ENOTABLE,     /* no memory for Scrim's own tables */
 	SCRIM_EDISPLACED,   /* the page is already displaced */
@@ -222,6 +222,13 @@ enum scrim_info {
 	SCRIM_INFO_V2M_FLUSHES,     /* loads of CR3 and INVLPG of the OS's that were served */
 	SCRIM_INFO_V2M_SYNCED,      /* entries inspected on return to an address space */
 	SCRIM_INFO_V2M_COPIED,      /* V2M entries that are the OS's own as they stand: where the map says Identity for a whole 2 MiB */
+	SCRIM_INFO_IOMMU,           /* enum scrim_iommu: what translates for devices; NONE: there is none that can be used */
+	SCRIM_INFO_IOMMU_UNITS,     /* units of it */
+	SCRIM_INFO_IOMMU_ON,        /* 1 while devices translate; 0: they pass through */
+	SCRIM_INFO_IOMMU_FAULTS,    /* accesses of devices that the units have refused and recorded since boot */
+	SCRIM_INFO_IOMMU_FAULT_SOURCE, /* of the last: bus << 8 | device << 3 | function */
+	SCRIM_INFO_IOMMU_FAULT_REASON, /* the hardware's code */
+	SCRIM_INFO_IOMMU_FAULT_ADDRESS,/* the page that was asked for */
 	SCRIM_INFO_COUNT
 };
 
@@ -271,13 +278,15 @@ enum scrim_exit {
 	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
 	  "shutdown", "other", "cmos", "page-fault", "invlpg", "paging" }
 
+enum scrim_iommu { SCRIM_IOMMU_NONE = 0, SCRIM_IOMMU_VTD };
+
 enum scrim_vendor { SCRIM_VENDOR_AMD = 0, SCRIM_VENDOR_INTEL };
 enum scrim_backend { SCRIM_BACKEND_NATIVE = 0, SCRIM_BACKEND_NESTED, SCRIM_BACKEND_SHADOW, SCRIM_BACKEND_VTLB };
 
 enum scrim_range {
 	SCRIM_RANGE_RAM = 0,        /* RAM that the OS sees */
 	SCRIM_RANGE_OWN,            /* Scrim's own memory */
-	SCRIM_RANGE_DMA_FREE,       /* where pages may be displaced without an IOMMU */
+	SCRIM_RANGE_DMA_FREE,       /* where no device writes: pages may be shared, and displaced without an IOMMU */
 	SCRIM_RANGE_FRAMES,         /* boot reserve of free frames (part of SCRIM_RANGE_OWN) */
 	SCRIM_RANGE_MANAGED,        /* portions of RAM that are managed; none in NATIVE */
 	SCRIM_RANGE_REMAPPING,      /* the range that is coming home; none but in REMAPPING */

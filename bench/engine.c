@@ -156,7 +156,7 @@ static void start(struct bench *b, uint64_t bytes, enum mem_reverse reverse)
 	b->ram.entry[0] = (struct range){ 0, bytes, RANGE_RAM };
 
 	struct mem_config config = {
-		.port = &ops, .port_context = b, .ram = &b->ram, .dma_free = &b->ram, .reserve_first = mfn_of_address(bytes),
+		.port = &ops, .port_context = b, .ram = &b->ram, .movable = &b->ram, .dma_free = &b->ram, .reserve_first = mfn_of_address(bytes),
 		.reserve_frames = RESERVE, .storage = calloc(1, mem_storage_bytes(bytes, frames_end)),
 	};
 

@@ -201,3 +201,20 @@ bool acpi_hide_s3(const struct acpi_machine *machine)
 		found |= hide_in(table);
 	return found;
 }
+
+uint8_t *acpi_find_table(const struct acpi_machine *machine, const char *signature, uint32_t *bytes)
+{
+	struct rsdp root;
+	struct sdt *table = read_root(machine->rsdp, &root) ? find_table(&root, signature, 0) : NULL;
+
+	*bytes = table ? table->length : 0;
+	return (uint8_t *)table;
+}
+
+void acpi_hide_table(uint8_t *table)
+{
+	struct sdt *head = (struct sdt *)(void *)table;
+
+	head->checksum = (uint8_t)(head->checksum + (uint8_t)head->signature[0] - 'X');
+	head->signature[0] = 'X';
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Provides what Scrim needs of the firmware's ACPI tables (ACPI 6.5, chapter 5): which CPUs there are, and S3. */
+/* Provides what Scrim needs of the firmware's ACPI tables (ACPI 6.5, chapter 5): which CPUs there are, S3, a table by its name. */
 #pragma once
 
 #include "base/types.h"
@@ -24,3 +24,9 @@ void acpi_read(const uint8_t *rsdp_copy, uint32_t bytes, struct acpi_machine *ou
  * that wakes from S3 starts in firmware, outside Scrim. Returns true when there was one. The table's checksum is kept right.
  */
 bool acpi_hide_s3(const struct acpi_machine *machine);
+
+/* The first table with this signature of four letters, or NULL; *bytes: its length. The firmware's own, below 4 GiB. */
+uint8_t *acpi_find_table(const struct acpi_machine *machine, const char *signature, uint32_t *bytes);
+
+/* Gives a table another signature, that no OS looks for. Its checksum is kept right. */
+void acpi_hide_table(uint8_t *table);

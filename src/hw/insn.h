@@ -102,6 +102,8 @@ static inline uint32_t rdpkru(void)
 
 static inline void wbinvd(void) { __asm__ volatile("wbinvd" : : : "memory"); }
 static inline void cpu_pause(void) { __asm__ volatile("pause" : : : "memory"); }
+static inline void mfence(void) { __asm__ volatile("mfence" : : : "memory"); }
+static inline void clflush(const void *line) { __asm__ volatile("clflush %0" : : "m"(*(const uint8_t *)line) : "memory"); }
 static inline void hlt(void) { __asm__ volatile("hlt" : : : "memory"); }
 static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
 
@@ -124,3 +126,5 @@ static inline bool repe_cmpsq(const void *a, const void *b, uint64_t words)
 /* Memory-mapped registers: one access of exactly this width. */
 static inline uint32_t mmio_read32(uint64_t address) { return *(volatile uint32_t *)(uintptr_t)address; }
 static inline void mmio_write32(uint64_t address, uint32_t value) { *(volatile uint32_t *)(uintptr_t)address = value; }
+static inline uint64_t mmio_read64(uint64_t address) { return *(volatile uint64_t *)(uintptr_t)address; }
+static inline void mmio_write64(uint64_t address, uint64_t value) { *(volatile uint64_t *)(uintptr_t)address = value; }

@@ -17,7 +17,9 @@
 #include "hw/descriptors.h"
 #include "hw/insn.h"
 #include "hw/mtrr.h"
+#include "iommu/iommu.h"
 #include "svm/svm.h"
+#include "virt/dma.h"
 #include "virt/guard.h"
 #include "virt/memvirt.h"
 #include "virt/own.h"
@@ -28,7 +30,7 @@
 #define MULTIBOOT2_MAGIC 0x36d76289u
 #define GUEST_GDT_BYTES 32u
 #define EGA_TEXT 0xb8000ull
-#define OWN_RANGES 4u /* that the map grows by at most when Scrim's block and page are taken out of it */
+#define OWN_RANGES 4u /* that the map grows by at most when Scrim's block and page are taken out of it; and 2 for each IOMMU's registers */
 #define CPUID_1G (1u << 26)
 #define CPUID_HYPERVISOR (1u << 31) /* 1 ECX */
 #define HYPERVISOR_LEAF 0x40000000u
@@ -49,6 +51,7 @@ static struct {
 	struct placement place;
 	struct own_demand demand;
 	struct acpi_machine acpi;
+	struct iommu iommu;
 	bool serve;           /* false: boot the module natively */
 	uint64_t boundary[MTRR_BOUNDARIES_MAX];
 	uint32_t boundary_count, address_bits;
@@ -144,23 +147,26 @@ static void read_machine(void)
 		if (memory->entry[i].type == RANGE_RAM)
 			boot.ram_end = memory->entry[i].end;
 	acpi_read(boot.info.rsdp, boot.info.rsdp_bytes, &boot.acpi);
-	if (memory->count + OWN_RANGES > RANGES_MAX)
+	const char *why = iommu_find(&boot.acpi, boot.ram_end, boot.address_bits, &boot.iommu);
+	if (why && boot.serve)
+		console_line("%s; pages may be displaced only where dma-free= says", why);
+	if (memory->count + OWN_RANGES + 2 * boot.iommu.dmar.unit_count > RANGES_MAX)
 		refuse("firmware's memory map has too many pieces to take Scrim's own out of it: booting without Scrim");
 	if (boot.acpi.id_too_large)
 		refuse("a CPU has an APIC id of 255 or more, which needs interrupt remapping: booting without Scrim");
 }
 
 /* Pages of the Identity root: see xlat_nested.c's build(). */
-static uint64_t identity_tables(void)
+static uint64_t identity_tables(uint32_t bits, bool has_1g, uint32_t boundaries)
 {
-	uint32_t bits = boot.address_bits < 48 ? boot.address_bits : 48;
+	uint32_t most = has_1g ? 48 : 40;
 
-	if (!boot.has_1g && bits > 40)
-		bits = 40;
+	if (bits > most)
+		bits = most;
 	uint64_t pointer_tables = bits > 39 ? 1ull << (bits - 39) : 1;
-	uint64_t directories = boot.has_1g ? 0 : 1ull << (bits - 30);
+	uint64_t directories = has_1g ? 0 : 1ull << (bits - 30);
 	/* A directory and a table for the first 2 MiB, for the APIC's page, and at worst for each boundary. */
-	return 1 + pointer_tables + directories + 2 * (2 + (uint64_t)boot.boundary_count);
+	return 1 + pointer_tables + directories + 2 * (2 + (uint64_t)boundaries);
 }
 
 /* For the hashes of a share: a slot of 8 bytes for each page, a power of two, up to what 512 MiB of different pages fill. */
@@ -200,7 +206,12 @@ static void measure_demand(void)
 		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
 		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
 		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes();
-	boot.demand.fixed_tables = identity_tables();
+	boot.demand.fixed_tables = identity_tables(boot.address_bits, boot.has_1g, boot.boundary_count);
+	if (boot.iommu.kind != SCRIM_IOMMU_NONE) {
+		const struct dma_limits *limits = &boot.iommu.limits;
+		boot.demand.fixed_bytes += iommu_fixed_bytes(&boot.iommu) + dma_fixed_bytes((uint32_t)cpus) + align_up(near_bytes(boot.ram_end), PAGE_SIZE);
+		boot.demand.fixed_tables += identity_tables(limits->address_bits, limits->has_1g, 0);
+	}
 	boot.demand.reserve_bytes = boot.options.reserve_bytes;
 }
 
@@ -316,10 +327,44 @@ static void reserve_own_memory(void)
 
 	CHECK(ranges_set_type(map, p->own_start, p->own_end, RANGE_RESERVED));
 	CHECK(ranges_set_type(map, p->startup_page, p->startup_page + PAGE_SIZE, RANGE_RESERVED));
+	for (uint32_t i = 0; i < boot.iommu.dmar.unit_count; i++) {
+		const struct dmar_unit *unit = &boot.iommu.dmar.unit[i];
+		CHECK(ranges_set_type(map, unit->registers, unit->registers + unit->bytes, RANGE_RESERVED));
+	}
 	for (uint32_t i = 0; i < map->count; i++)
 		if (map->entry[i].type == RANGE_RAM)
 			CHECK(ranges_add(&machine.os_ram, map->entry[i].start, map->entry[i].end, RANGE_RAM));
+}
+
+/* What devices use at firmware's behest stays where it is. A list that has no room for it is given up: nothing of it may be displaced. */
+static void take_out_reserved(struct range_list *list)
+{
+	for (uint32_t i = 0; i < boot.iommu.dmar.reserved_count; i++) {
+		const struct range *reserved = &boot.iommu.dmar.reserved[i];
+		if (!ranges_set_type(list, reserved->start, reserved->end, RANGE_RESERVED))
+			list->count = 0;
+	}
+}
+
+/* Devices are Scrim's to translate from here on, where that can be; the OS finds no IOMMU. Then where pages may be displaced. */
+static void take_iommu(void)
+{
+	const struct dma_ops *ops = NULL;
+
+	if (boot.iommu.kind != SCRIM_IOMMU_NONE) {
+		ops = iommu_take(&boot.iommu, own_alloc(iommu_fixed_bytes(&boot.iommu)));
+		console_line(ops ? "%u IOMMU unit(s): devices translate while memory is virtualized" :
+				   "%u IOMMU unit(s) do not obey: pages may be displaced only where dma-free= says", boot.iommu.limits.units);
+		machine.dma.xlat.near = own_alloc(near_bytes(boot.ram_end));
+		machine.dma.xlat.near_count = near_bytes(boot.ram_end) / sizeof(*machine.dma.xlat.near);
+		dma_init(ops, &boot.iommu.limits, own_alloc(dma_fixed_bytes(machine.cpu_count)));
+	}
 	machine.dma_free = boot.options.dma_free_all ? machine.os_ram : boot.options.dma_free;
+	take_out_reserved(&machine.dma_free);
+	machine.movable = ops ? machine.os_ram : machine.dma_free;
+	take_out_reserved(&machine.movable);
+	if (iommu_hide(&boot.acpi))
+		console_line("the IOMMUs are hidden from the OS");
 }
 
 /* The emulator says who it is: "TCGTCGTCGTCG", where a hypervisor would. Its page walk has ways of its own (xlat/guest_mmu.h). */
@@ -333,7 +378,7 @@ static bool is_tcg(void)
 static void make_memory(void)
 {
 	struct mem_config config = {
-		.ram = &machine.os_ram, .dma_free = &machine.dma_free, .reserve_first = mfn_of_address(own_frames_start()),
+		.ram = &machine.os_ram, .movable = &machine.movable, .dma_free = &machine.dma_free, .reserve_first = mfn_of_address(own_frames_start()),
 		.reserve_frames = own_reserve_frames(boot.demand.reserve_bytes),
 		.storage = own_alloc(mem_storage_bytes(boot.ram_end, boot.ram_end))
 	};
@@ -354,6 +399,7 @@ static void make_memory(void)
 		shadow_give_memory(&machine.cpu[i], own_alloc(shadow_cpu_bytes(boot.options.shadow_bytes)),
 				   shadow_cpu_bytes(boot.options.shadow_bytes));
 	machine.map_late = boot.options.map_late;
+	take_iommu();
 	machine.guard = true;
 	memvirt_init(&config);
 	guard_trap_apic();

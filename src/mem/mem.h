@@ -18,7 +18,8 @@ struct mem_config {
 	const struct mem_port_ops *port;
 	void *port_context;
 	const struct range_list *ram;      /* the OS's RAM, normalized; kept by pointer */
-	const struct range_list *dma_free; /* where pages may be displaced: RANGE_RAM, normalized; kept by pointer */
+	const struct range_list *movable;  /* where pages may be displaced: RANGE_RAM, normalized; kept by pointer */
+	const struct range_list *dma_free; /* where no device writes, and pages may share frames; as above */
 	mfn_t reserve_first;               /* boot reserve of free frames, machine frames outside the OS's RAM */
 	uint64_t reserve_frames;
 	void *storage;                     /* mem_storage_bytes() zeroed bytes, 8-byte aligned, kept */
@@ -148,6 +149,9 @@ bool mem_is_ram(const struct mem *mem, gfn_t page);
 
 /* True when `page` may be displaced: managed RAM below MEM_PAGES_MAX, not lent, that no device writes past the map. */
 bool mem_may_displace(const struct mem *mem, gfn_t page);
+
+/* True when it may be read-only besides: no device writes there at all. */
+bool mem_may_share(const struct mem *mem, gfn_t page);
 
 /* --- batches: begin under the lock (mem_remap_begin, mem_scatter_begin), flush, copy, end under the lock --- */
 

@@ -21,13 +21,13 @@ struct walk {
 	uint64_t where;
 };
 
-/* A page that is not as Identity has it is one that may be so. */
-static enum scrim_violation check_changed_page(const struct mem *mem, gfn_t page)
+/* A page that is not as Identity has it is one that may be so; it shares only where no device writes. */
+static enum scrim_violation check_changed_page(const struct mem *mem, gfn_t page, enum mem_access access)
 {
 	if (!mem_is_ram(mem, page))
 		return SCRIM_V5_NOT_RAM;
 	if (mem_may_displace(mem, page))
-		return SCRIM_HOLDS;
+		return access == MEM_ACCESS_READ && !mem_may_share(mem, page) ? SCRIM_V3_FRAME_STATE : SCRIM_HOLDS;
 	/* Lent: its frame is others'. */
 	if (frames_is_spare(mem, gfn_home(page)))
 		return SCRIM_V3_FRAME_STATE;
@@ -99,7 +99,7 @@ static enum scrim_violation check_page(struct walk *walk, gfn_t page, uint64_t e
 	if (flags > MEM_ACCESS_ALL || walk->in_flight > walk->mem->in_flight)
 		return SCRIM_V4_BACKEND_STALE;
 	if (entry != p2m_make_entry(gfn_home(page), MEM_ACCESS_ALL))
-		found = check_changed_page(walk->mem, page);
+		found = check_changed_page(walk->mem, page, p2m_entry_access(entry));
 	if (found == SCRIM_HOLDS && !mfn_is_home(page, frame))
 		found = check_frame(walk->mem, frame);
 	return found == SCRIM_HOLDS ? check_backend(walk, page) : found;
@@ -348,7 +348,7 @@ static enum scrim_violation check_state(struct walk *walk, const struct mem_view
 	walk->where = gfn_address(walk->changed_one);
 	if (view->state == SCRIM_NATIVE)
 		return SCRIM_V2_NATIVE_NOT_CLEAN;
-	return may_differ && view->all_cpus_translate ? SCRIM_HOLDS : SCRIM_V1_DISPLACED_UNGUARDED;
+	return may_differ && view->all_cpus_translate && !view->devices_bypass ? SCRIM_HOLDS : SCRIM_V1_DISPLACED_UNGUARDED;
 }
 
 enum scrim_violation mem_check(struct mem *mem, const struct mem_view *view, uint64_t *where)

@@ -7,6 +7,7 @@
 struct mem_view {
 	enum scrim_state state;     /* of the memory: never GUARDED */
 	bool all_cpus_translate;    /* every CPU that runs the OS is behind the map */
+	bool devices_bypass;        /* a device that may write where pages may be displaced is not */
 };
 
 /*

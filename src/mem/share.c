@@ -32,7 +32,7 @@ void mem_share_start(struct mem_share *share, gfn_t first, gfn_t last, uint64_t 
 
 static bool is_candidate(const struct mem *mem, gfn_t page)
 {
-	return mem_may_displace(mem, page) && p2m_entry_access(p2m_entry(mem, page)) != MEM_ACCESS_NONE;
+	return mem_may_share(mem, page) && p2m_entry_access(p2m_entry(mem, page)) != MEM_ACCESS_NONE;
 }
 
 /* Absent by this very step, waiting for others to share its frame. */

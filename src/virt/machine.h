@@ -8,6 +8,7 @@
 #include "mem/scatter.h"
 #include "mem/share.h"
 #include "virt/cpu.h"
+#include "virt/dma.h"
 #include "xlat/xlat.h"
 
 struct machine_memory {
@@ -52,6 +53,7 @@ struct machine {
 	uint32_t waiting_for_batches; /* CPUs; no batch begins meanwhile */
 	bool map_late;    /* the Identity root lives only while it is needed */
 	struct xlat xlat;
+	struct machine_dma dma;
 	struct mem mem;
 	struct machine_homecoming homecoming; /* REMAPPING: what it is about */
 	struct range aim;           /* what the next scatter or share is about; empty: nothing is */
@@ -61,7 +63,8 @@ struct machine {
 	uint64_t *share_slots;      /* its memory, share_slot_count of them, a power of two */
 	uint64_t share_slot_count;
 	struct range_list os_ram;   /* normalized, RAM only */
-	struct range_list dma_free; /* normalized */
+	struct range_list dma_free; /* normalized; what dma-free= names, less what firmware's devices use */
+	struct range_list movable;  /* normalized: where pages may be displaced */
 	struct machine_memory memory;
 	struct machine_counters count;
 	struct machine_operation last;

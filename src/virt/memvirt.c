@@ -7,16 +7,19 @@
 
 #include "hw/console.h"
 #include "mem/mem_check.h"
+#include "virt/dma.h"
 #include "virt/guard.h"
 #include "virt/port.h"
 #include "virt/shadow.h"
 #include "virt/vendor.h"
+#include "xlat/pte_npt.h"
 
 void memvirt_init(const struct mem_config *config)
 {
 	struct mem_config full = *config;
 
 	machine.xlat.ops = &xlat_nested;
+	machine.xlat.format = &pte_npt;
 	machine.xlat.port = port_tables;
 	full.port = &port_ops;
 	full.port_context = &machine.xlat;
@@ -62,8 +65,12 @@ err_t memvirt_event(enum memvirt_event event)
 
 	if (transition.action == MEMVIRT_REFUSE)
 		return SCRIM_ESTATE;
-	if (transition.action == MEMVIRT_BUILD_MAP)
+	if (transition.action == MEMVIRT_BUILD_MAP) {
 		memvirt_need_map();
+		dma_start();
+	}
+	if (transition.action == MEMVIRT_DROP_MAP)
+		dma_stop();
 	if (transition.next == machine.state)
 		return SCRIM_OK;
 	machine.state = transition.next;
@@ -128,7 +135,7 @@ uint32_t memvirt_visit(struct cpu *self)
 
 enum scrim_violation memvirt_check(uint64_t *where)
 {
-	struct mem_view view = { .state = machine.state, .all_cpus_translate = true };
+	struct mem_view view = { .state = machine.state, .all_cpus_translate = true, .devices_bypass = !dma_holds() };
 
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		view.all_cpus_translate &= !machine.cpu[i].arrived || machine.cpu[i].translating;

@@ -13,6 +13,7 @@
 
 #include "hw/console.h"
 #include "hw/delay.h"
+#include "virt/dma.h"
 #include "virt/kick.h"
 #include "virt/meet.h"
 #include "virt/memvirt.h"
@@ -191,7 +192,8 @@ static enum mem_step home_together(struct cpu *self)
 		step = mem_remap_begin(&machine.mem, self->batch, SCRIM_BATCH_MAX);
 		if (step != MEM_STEP_MOVES)
 			continue;
-		/* Nobody is in the OS: no flush before the copy. Everybody flushes on leaving. */
+		/* Nobody is in the OS: no flush before the copy but the devices'. Everybody flushes on leaving. */
+		dma_flush();
 		meet_copy(self->batch);
 		mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
 	} while (step == MEM_STEP_MOVES || step == MEM_STEP_AGAIN);

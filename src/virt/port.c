@@ -3,7 +3,9 @@
 #include "virt/port.h"
 
 #include "base/hash.h"
+#include "hw/console.h"
 #include "hw/insn.h"
+#include "virt/dma.h"
 #include "virt/kick.h"
 #include "virt/own.h"
 #include "virt/shadow.h"
@@ -41,13 +43,14 @@ static void table_free(void *context, void *page)
 static bool map_prepare(void *context, gfn_t page)
 {
 	struct xlat *xlat = context;
-	return xlat->ops->prepare(xlat, page);
+	return dma_prepare(page) && xlat->ops->prepare(xlat, page);
 }
 
 static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access access)
 {
 	struct xlat *xlat = context;
 	xlat->ops->set(xlat, page, frame, access);
+	dma_set(page, frame, access);
 	if (access == MEM_ACCESS_NONE)
 		shadow_note(page, frame);
 }
@@ -74,12 +77,18 @@ static void map_release(void *context, gfn_t page)
 static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
 	const struct xlat *xlat = context;
-	return xlat->ops->get(xlat, page, frame, access);
+
+	if (!xlat->ops->get(xlat, page, frame, access))
+		return false;
+	if (!dma_agrees(page, *frame, *access))
+		*frame = mfn(UINT64_MAX); /* none: devices find it elsewhere */
+	return true;
 }
 
 static void flush(void *context)
 {
 	(void)context;
+	dma_flush();
 	shadow_forget_noted(engine.cpu);
 	machine.vendor->flush(engine.cpu);
 	if (!engine.others_are_here)
@@ -95,6 +104,11 @@ static uint8_t *bytes_of(mfn_t frame)
 static void copy(void *context, const struct mem_move *move, uint32_t count, uint32_t offset, uint32_t bytes)
 {
 	(void)context;
+	if (dma_translates()) {
+		CHECK(bytes == PAGE_SIZE);
+		dma_copy(move, count);
+		return;
+	}
 	for (const struct mem_move *end = move + count; move < end; move++)
 		rep_movsq(bytes_of(move->to) + offset, bytes_of(move->from) + offset, bytes / sizeof(uint64_t));
 }

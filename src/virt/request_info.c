@@ -3,6 +3,7 @@
 #include "virt/request_info.h"
 
 #include "hw/delay.h"
+#include "virt/dma.h"
 #include "virt/own.h"
 #include "virt/guard.h"
 #include "virt/memvirt.h"
@@ -42,15 +43,20 @@ static bool managed_range(uint64_t index, struct range *piece)
 	return false;
 }
 
-/* The piece of RANGE_LENT, of `index`, likewise. */
-static bool lent_range(uint64_t index, struct range *piece)
+/* The `index`th piece of a list, likewise. */
+static bool list_range(const struct range_list *list, uint64_t index, struct range *piece)
 {
-	for (uint32_t i = 0; i < machine.mem.lent.count; i++)
-		if (machine.mem.lent.entry[i].type == RANGE_RAM && !index--) {
-			*piece = machine.mem.lent.entry[i];
+	for (uint32_t i = 0; i < list->count; i++)
+		if (list->entry[i].type == RANGE_RAM && !index--) {
+			*piece = list->entry[i];
 			return true;
 		}
 	return false;
+}
+
+static bool lent_range(uint64_t index, struct range *piece)
+{
+	return list_range(&machine.mem.lent, index, piece);
 }
 
 static bool remapping_range(uint64_t index, struct range *piece)
@@ -61,15 +67,17 @@ static bool remapping_range(uint64_t index, struct range *piece)
 	return machine.homecoming.whole ? managed_range(index, piece) : index == 0;
 }
 
-/* Pages that may be displaced now: managed RAM free of DMA. */
+/* Pages that may be displaced now: managed RAM that no device writes past the map. */
 static uint64_t pages_managed(void)
 {
 	uint64_t pages = 0;
 	struct range piece;
 
 	for (uint64_t i = 0; managed_range(i, &piece); i++)
-		for (uint32_t j = 0; j < machine.dma_free.count; j++) {
-			const struct range *b = &machine.dma_free.entry[j];
+		for (uint32_t j = 0; j < machine.movable.count; j++) {
+			const struct range *b = &machine.movable.entry[j];
+			if (b->type != RANGE_RAM)
+				continue;
 			uint64_t start = align_up(piece.start > b->start ? piece.start : b->start, PAGE_SIZE);
 			uint64_t end = align_down(piece.end < b->end ? piece.end : b->end, PAGE_SIZE);
 			pages += start < end ? (end - start) >> PAGE_SHIFT : 0;
@@ -79,7 +87,7 @@ static uint64_t pages_managed(void)
 
 static uint64_t map_bytes(void)
 {
-	return (machine.xlat.table_count + machine.mem.leaf_count + machine.mem.reverse_leaf_count) << PAGE_SHIFT;
+	return (machine.xlat.table_count + machine.dma.xlat.table_count + machine.mem.leaf_count + machine.mem.reverse_leaf_count) << PAGE_SHIFT;
 }
 
 static uint64_t fixed_bytes(void)
@@ -171,7 +179,7 @@ static uint64_t info_of_machine(enum scrim_info item)
 	case SCRIM_INFO_PAUSE_US:
 		return moving_pause_us();
 	default:
-		return machine.dma_free.count != 0; /* SCRIM_INFO_DMA_FREE */
+		return ranges_pages(&machine.movable, RANGE_RAM) != 0; /* SCRIM_INFO_DMA_FREE */
 	}
 }
 
@@ -199,6 +207,29 @@ static uint64_t info_of_v2m(enum scrim_info item)
 	}
 }
 
+static uint64_t info_of_iommu(enum scrim_info item)
+{
+	const struct machine_dma *dma = &machine.dma;
+
+	switch (item) {
+	case SCRIM_INFO_IOMMU:
+		return dma->ops ? dma->ops->id : SCRIM_IOMMU_NONE;
+	case SCRIM_INFO_IOMMU_UNITS:
+		return dma->ops ? dma->units : 0;
+	case SCRIM_INFO_IOMMU_ON:
+		return dma->ops && dma->ops->is_translating();
+	case SCRIM_INFO_IOMMU_FAULTS:
+		dma_collect_faults();
+		return dma->faults;
+	case SCRIM_INFO_IOMMU_FAULT_SOURCE:
+		return dma->last_fault.source;
+	case SCRIM_INFO_IOMMU_FAULT_REASON:
+		return dma->last_fault.reason;
+	default:
+		return dma->last_fault.address;
+	}
+}
+
 err_t request_info(struct cpu *self, struct request *request)
 {
 	enum scrim_info item = (enum scrim_info)request->argument[0];
@@ -208,6 +239,8 @@ err_t request_info(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
 		request->result[0] = info_of_memory(item);
+	else if (item >= SCRIM_INFO_IOMMU)
+		request->result[0] = info_of_iommu(item);
 	else if (item >= SCRIM_INFO_V2M_BYTES)
 		request->result[0] = info_of_v2m(item);
 	else if (item >= SCRIM_INFO_LAST_OP && item <= SCRIM_INFO_LAST_TSC)
@@ -261,13 +294,6 @@ static bool frames_range(uint64_t index, struct range *piece)
 {
 	*piece = (struct range){ machine.memory.frames_start, machine.memory.frames_end, 0 };
 	return index == 0;
-}
-
-static bool list_range(const struct range_list *list, uint64_t index, struct range *piece)
-{
-	if (index < list->count)
-		*piece = list->entry[index];
-	return index < list->count;
 }
 
 static bool ram_range(uint64_t index, struct range *piece)

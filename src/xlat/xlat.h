@@ -17,7 +17,28 @@ struct xlat_port {
 	void (*table_free)(void *context, void *page);
 	uint64_t (*machine_of)(void *context, const void *page);
 	void *(*page_of)(void *context, uint64_t machine);
+	/* Called for what has been written to tables, before anything leads there: for hardware that walks past the caches. NULL: none does. */
+	void (*wrote)(void *context, const void *at, uint64_t bytes);
 	void *context;
+};
+
+/*
+ * What entries look like. The same everywhere: pages of 512 entries, nine bits of the address a level, the address of what comes next in
+ * bits 12 to 51.
+ */
+struct xlat_format {
+	uint64_t present; /* an entry without any of these is absent, whatever else it says */
+	uint64_t write;   /* of a leaf: the right to write */
+	uint64_t table;   /* an entry that leads to a table */
+	uint64_t leaf;    /* one that maps, with all rights */
+	uint64_t large;   /* the same above the lowest level: and these */
+	uint64_t apart_start, apart_end; /* within 2 MiB; has entries of 4 KiB from the start */
+	bool apart_is_hole;              /* and nothing is mapped there */
+	/*
+	 * Who walks these tables cannot be made to wait, and may meet two sizes of one translation: an entry changes its size in place, in one
+	 * store, to the same translation. prepare() does it; set() is one store then, and needs no lock.
+	 */
+	bool in_place;
 };
 
 struct xlat_ops {
@@ -27,7 +48,7 @@ struct xlat_ops {
 	bool (*build)(struct xlat *xlat);
 	/* Gives every table back. */
 	void (*drop)(struct xlat *xlat);
-	/* As mem_port.h's functions map_*. */
+	/* As mem_port.h's functions map_*; where entries change in place, hide() is never called. */
 	bool (*prepare)(struct xlat *xlat, gfn_t page);
 	void (*set)(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access);
 	void (*hide)(struct xlat *xlat, const struct mem_move *move, uint32_t count);
@@ -42,13 +63,14 @@ struct xlat_ops {
 	void (*merge_end)(struct xlat *xlat, uint64_t start, uint64_t end);
 	/*
 	 * Merges what release() left split and gives those tables back, so that the memory used is again what build() took.
-	 * Only while no CPU translates: nothing is flushed.
+	 * Only while nobody walks these tables: nothing is flushed.
 	 */
 	void (*tidy)(struct xlat *xlat);
 };
 
 struct xlat {
 	const struct xlat_ops *ops;
+	const struct xlat_format *format;
 	struct xlat_port port;
 	uint64_t root;        /* machine address for the hardware; 0: not built, the hardware has the OS's CR3 alone */
 	uint64_t table_count; /* pages in use, spare ones included */
@@ -58,7 +80,7 @@ struct xlat {
 	void *spare;          /* pages that prepare() took and set() has not used yet, linked by their first word */
 	uint32_t spare_count, promised; /* of these, for pages that are prepared and not set yet */
 	uint32_t address_bits;/* MAXPHYADDR */
-	bool has_1g;          /* the CPU has 1 GiB leaves */
+	bool has_1g;          /* the hardware has 1 GiB leaves */
 	/* Entries that are larger than a memory type range would be of undefined type; 0 where none starts or ends. */
 	const uint64_t *boundary;
 	uint32_t boundary_count;

@@ -1,31 +1,31 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The nested back-end: the hardware composes the OS's V2P with these P2M tables (AMD APM vol. 2, 15.25).
+ * The nested back-end: the hardware composes the OS's V2P with these P2M tables (AMD APM vol. 2, 15.25). In another format, IOMMUs walk such
+ * tables for what devices ask.
  *
- * Owns the nested page tables. Invariant: an entry that CPUs can walk is changed from one size to another only by way of
- * absence and a flush ("break before make": erratum 383 of family 10h raises a machine check when a TLB meets both sizes):
+ * Owns the tables. Invariant: an entry that CPUs can walk is changed from one size to another only by way of absence and a flush
+ * ("break before make"):
  *
  *     large leaf --set(absent)--> detached table (not present) --[caller flushes]--> set(present) --> linked table
  *
  * A detached entry keeps its table's address with the present bit off; the CPU ignores all other bits of such an entry.
+ * Devices cannot be made to wait: for them prepare() puts an Identity table where the Identity leaf was, in one store (xlat_format's in_place).
  * A page's entry is looked for by a walk of four levels until its table is linked; xlat->near has the table's address from then on.
  *
- * Going back to the large leaf is left to tidy(), when no CPU translates and nothing needs a flush; or to merge_begin() and merge_end(),
- * where a portion is locked again, with the caller's flush between them.
+ * Going back to the large leaf is left to tidy(), when nobody walks the tables and nothing needs a flush; or, for CPUs, to merge_begin() and
+ * merge_end(), where a portion is locked again, with the caller's flush between them.
  */
 #include "base/str.h"
-#include "xlat/pte_npt.h"
+#include "xlat/table.h"
 #include "xlat/xlat.h"
 
-/* The local APIC's page has an entry of its own from the start: the guard of CPU start-up makes it read-only. */
-#define APIC_GFN gfn_of_address(0xfee00000ull)
 #define FIRST_2M MIB(2) /* fixed-range MTRRs: several memory types below 1 MiB (APM vol. 2, 7.7.2) */
 #define BITS_WITHOUT_1G 40u /* one page directory a GiB: 4 MiB of tables at most */
 #define BITS_MAX 48u        /* what four levels translate */
 
 static uint64_t *table_at(const struct xlat *xlat, uint64_t entry)
 {
-	return xlat->port.page_of(xlat->port.context, entry & NPT_ADDRESS);
+	return xlat->port.page_of(xlat->port.context, entry & TABLE_ADDRESS);
 }
 
 static uint64_t *take_table(struct xlat *xlat)
@@ -46,7 +46,7 @@ static void give_table(struct xlat *xlat, void *table)
 /* The table with the page's entry where it is known, else NULL. Takes the list apart: loops keep it in registers. */
 static inline uint64_t *near_table(const uint64_t *near, uint64_t near_count, gfn_t page)
 {
-	uint64_t chunk = page.n / NPT_ENTRIES;
+	uint64_t chunk = page.n / TABLE_ENTRIES;
 
 	return chunk < near_count ? (uint64_t *)(uintptr_t)near[chunk] : NULL;
 }
@@ -60,35 +60,61 @@ static void forget_near(struct xlat *xlat)
 
 static uint64_t entry_of_table(const struct xlat *xlat, const uint64_t *table)
 {
-	return xlat->port.machine_of(xlat->port.context, table) | NPT_TABLE;
+	return xlat->port.machine_of(xlat->port.context, table) | xlat->format->table;
 }
 
-static uint64_t leaf(uint64_t address, uint32_t level)
+static uint64_t leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
 {
-	return address | NPT_LEAF | (level > 1 ? NPT_LARGE : 0);
+	return address | xlat->format->leaf | (level > 1 ? xlat->format->large : 0);
 }
 
-static bool is_table(uint64_t entry, uint32_t level)
+static bool is_table(const struct xlat *xlat, uint64_t entry, uint32_t level)
 {
-	return level > 1 && entry && !(entry & NPT_LARGE);
+	return level > 1 && entry && !(entry & xlat->format->large);
+}
+
+static bool is_present(const struct xlat *xlat, uint64_t entry)
+{
+	return entry & xlat->format->present;
+}
+
+static void wrote(const struct xlat *xlat, const void *at, uint64_t bytes)
+{
+	if (xlat->port.wrote)
+		xlat->port.wrote(xlat->port.context, at, bytes);
+}
+
+/* Whoever walks sees the entry as it was or as it is, and what it leads to as it was written before. */
+static void store(const struct xlat *xlat, uint64_t *entry, uint64_t value)
+{
+	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
+	wrote(xlat, entry, sizeof(*entry));
+}
+
+static bool is_in_hole(const struct xlat_format *format, uint64_t address)
+{
+	return format->apart_is_hole && address >= format->apart_start && address < format->apart_end;
 }
 
 /* Fills `table`, of the level below `level`, with Identity leaves for [start, start + size of the entry). */
-static void fill_identity(uint64_t *table, uint64_t start, uint32_t level)
+static void fill_identity(const struct xlat *xlat, uint64_t *table, uint64_t start, uint32_t level)
 {
-	for (uint64_t i = 0; i < NPT_ENTRIES; i++)
-		table[i] = leaf(start + (i << npt_shift(level - 1)), level - 1);
+	for (uint64_t i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t address = start + (i << table_shift(level - 1));
+		table[i] = is_in_hole(xlat->format, address) ? 0 : leaf(xlat, address, level - 1);
+	}
+	wrote(xlat, table, PAGE_SIZE);
 }
 
-/* True when one entry of `level` at `start` would mix memory types or take away the APIC page's own entry. */
+/* True when one entry of `level` at `start` would mix memory types or take away what is to be apart. */
 static bool must_be_split(const struct xlat *xlat, uint64_t start, uint32_t level)
 {
-	uint64_t end = start + (1ull << npt_shift(level));
-	uint64_t apic = gfn_address(APIC_GFN);
+	uint64_t end = start + (1ull << table_shift(level));
+	const struct xlat_format *format = xlat->format;
 
 	if (level == 1)
 		return false;
-	if ((level == 3 && !xlat->has_1g) || start < FIRST_2M || (apic >= start && apic < end))
+	if ((level == 3 && !xlat->has_1g) || start < FIRST_2M || (format->apart_start < end && format->apart_end > start))
 		return true;
 	for (uint32_t i = 0; i < xlat->boundary_count; i++)
 		if (xlat->boundary[i] > start && xlat->boundary[i] < end)
@@ -99,25 +125,26 @@ static bool must_be_split(const struct xlat *xlat, uint64_t start, uint32_t leve
 /* Fills a page directory (2 MiB entries) for the GiB at `start`, and page tables where it must be split. */
 static bool build_directory(struct xlat *xlat, uint64_t *directory, uint64_t start)
 {
-	for (uint64_t i = 0; i < NPT_ENTRIES; i++) {
-		uint64_t address = start + (i << npt_shift(2));
-		directory[i] = leaf(address, 2);
+	for (uint64_t i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t address = start + (i << table_shift(2));
+		directory[i] = leaf(xlat, address, 2);
 		if (!must_be_split(xlat, address, 2))
 			continue;
 		uint64_t *table = take_table(xlat);
 		if (!table)
 			return false;
-		fill_identity(table, address, 2);
+		fill_identity(xlat, table, address, 2);
 		directory[i] = entry_of_table(xlat, table);
 	}
+	wrote(xlat, directory, PAGE_SIZE);
 	return true;
 }
 
 static bool build_512g(struct xlat *xlat, uint64_t *pointers, uint64_t start, uint64_t end)
 {
-	for (uint64_t i = 0; i < NPT_ENTRIES && start + (i << npt_shift(3)) < end; i++) {
-		uint64_t address = start + (i << npt_shift(3));
-		pointers[i] = leaf(address, 3);
+	for (uint64_t i = 0; i < TABLE_ENTRIES && start + (i << table_shift(3)) < end; i++) {
+		uint64_t address = start + (i << table_shift(3));
+		pointers[i] = leaf(xlat, address, 3);
 		if (!must_be_split(xlat, address, 3))
 			continue;
 		uint64_t *directory = take_table(xlat);
@@ -127,6 +154,7 @@ static bool build_512g(struct xlat *xlat, uint64_t *pointers, uint64_t start, ui
 		if (!build_directory(xlat, directory, address))
 			return false;
 	}
+	wrote(xlat, pointers, PAGE_SIZE);
 	return true;
 }
 
@@ -142,8 +170,8 @@ static void drop_spares(struct xlat *xlat)
 
 static void drop_directory(struct xlat *xlat, uint64_t *directory)
 {
-	for (uint32_t i = 0; i < NPT_ENTRIES; i++)
-		if (is_table(directory[i], 2))
+	for (uint32_t i = 0; i < TABLE_ENTRIES; i++)
+		if (is_table(xlat, directory[i], 2))
 			give_table(xlat, table_at(xlat, directory[i]));
 	give_table(xlat, directory);
 }
@@ -153,10 +181,10 @@ static void drop(struct xlat *xlat)
 	if (!xlat->root)
 		return;
 	uint64_t *top = table_at(xlat, xlat->root);
-	for (uint32_t i = 0; i < NPT_ENTRIES && top[i]; i++) {
+	for (uint32_t i = 0; i < TABLE_ENTRIES && top[i]; i++) {
 		uint64_t *pointers = table_at(xlat, top[i]);
-		for (uint32_t j = 0; j < NPT_ENTRIES; j++)
-			if (is_table(pointers[j], 3))
+		for (uint32_t j = 0; j < TABLE_ENTRIES; j++)
+			if (is_table(xlat, pointers[j], 3))
 				drop_directory(xlat, table_at(xlat, pointers[j]));
 		give_table(xlat, pointers);
 	}
@@ -175,15 +203,16 @@ static bool build(struct xlat *xlat)
 	if (!top)
 		return false;
 	xlat->root = xlat->port.machine_of(xlat->port.context, top);
-	for (uint64_t start = 0; start < end; start += 1ull << npt_shift(4)) {
+	for (uint64_t start = 0; start < end; start += 1ull << table_shift(4)) {
 		uint64_t *pointers = take_table(xlat);
 		if (pointers)
-			top[npt_index(start, 4)] = entry_of_table(xlat, pointers);
+			top[table_index(start, 4)] = entry_of_table(xlat, pointers);
 		if (!pointers || !build_512g(xlat, pointers, start, end)) {
 			drop(xlat);
 			return false;
 		}
 	}
+	wrote(xlat, top, PAGE_SIZE);
 	xlat->built_count = xlat->table_count;
 	return true;
 }
@@ -195,9 +224,9 @@ static uint64_t *find_entry(const struct xlat *xlat, uint64_t address, uint32_t 
 
 	if (address >> BITS_MAX)
 		return NULL;
-	for (*level = NPT_LEVELS;; --*level) {
-		uint64_t *entry = &table[npt_index(address, *level)];
-		if (!is_table(*entry, *level))
+	for (*level = TABLE_LEVELS;; --*level) {
+		uint64_t *entry = &table[table_index(address, *level)];
+		if (!is_table(xlat, *entry, *level))
 			return *entry ? entry : NULL;
 		table = table_at(xlat, *entry);
 	}
@@ -214,16 +243,34 @@ static uint64_t *take_spare(struct xlat *xlat)
 	return page;
 }
 
-/* Two pages may be prepared before the first is set. Where they turn out to be of one large entry, a spare page is left for the next. */
-static bool prepare(struct xlat *xlat, gfn_t page)
+/*
+ * Replaces the large leaf at `entry` by tables down to 4 KiB entries, Identity like the leaf. Unless it is done in place they are detached:
+ * nothing of it can be walked until the entry is linked, which is the caller's next set() after its flush.
+ */
+static void split(struct xlat *xlat, uint64_t *entry, uint32_t level, uint64_t address)
 {
-	uint32_t level;
+	uint64_t *top_table = take_spare(xlat), *table = top_table;
 
-	if (near_table(xlat->near, xlat->near_count, page))
-		return true;
-	if (!find_entry(xlat, gfn_address(page), &level))
-		return false;
-	while (xlat->spare_count < xlat->promised + level - 1) {
+	fill_identity(xlat, table, align_down(address, 1ull << table_shift(level)), level);
+	for (uint32_t below = level - 1; below > 1; below--) {
+		uint64_t *next = take_spare(xlat);
+		fill_identity(xlat, next, align_down(address, 1ull << table_shift(below)), below);
+		store(xlat, &table[table_index(address, below)], entry_of_table(xlat, next));
+		table = next;
+	}
+	store(xlat, entry, entry_of_table(xlat, top_table) & ~(xlat->format->in_place ? 0 : xlat->format->present));
+}
+
+static void keep_near(struct xlat *xlat, gfn_t page, const uint64_t *entry)
+{
+	if (page.n / TABLE_ENTRIES < xlat->near_count)
+		xlat->near[page.n / TABLE_ENTRIES] = align_down((uint64_t)(uintptr_t)entry, PAGE_SIZE);
+}
+
+/* Tables for `page`, beside those that are promised already. */
+static bool take_spares(struct xlat *xlat, uint32_t count)
+{
+	while (xlat->spare_count < xlat->promised + count) {
 		void *table = take_table(xlat);
 		if (!table) {
 			drop_spares(xlat); /* what was prepared along with this page is given up, too */
@@ -233,39 +280,40 @@ static bool prepare(struct xlat *xlat, gfn_t page)
 		xlat->spare = table;
 		xlat->spare_count++;
 	}
-	xlat->promised += level - 1;
+	xlat->promised += count;
 	return true;
 }
 
-/*
- * Replaces the large leaf at `entry` by detached tables down to 4 KiB entries, Identity like the leaf. Nothing of it can be
- * walked until the entry is linked, which is the caller's next set() after its flush.
- */
-static void detach(struct xlat *xlat, uint64_t *entry, uint32_t level, uint64_t address)
+/* Two pages may be prepared before the first is set. Where they turn out to be of one large entry, a spare page is left for the next. */
+static bool prepare(struct xlat *xlat, gfn_t page)
 {
-	uint64_t *top_table = take_spare(xlat), *table = top_table;
+	uint32_t level;
+	uint64_t *entry;
 
-	fill_identity(table, align_down(address, 1ull << npt_shift(level)), level);
-	for (uint32_t below = level - 1; below > 1; below--) {
-		uint64_t *next = take_spare(xlat);
-		fill_identity(next, align_down(address, 1ull << npt_shift(below)), below);
-		table[npt_index(address, below)] = entry_of_table(xlat, next);
-		table = next;
+	if (near_table(xlat->near, xlat->near_count, page))
+		return true;
+	entry = find_entry(xlat, gfn_address(page), &level);
+	if (!entry || !take_spares(xlat, level - 1))
+		return false;
+	if (xlat->format->in_place) {
+		if (level > 1)
+			split(xlat, entry, level, gfn_address(page));
+		keep_near(xlat, page, find_entry(xlat, gfn_address(page), &level));
 	}
-	__atomic_store_n(entry, entry_of_table(xlat, top_table) & ~NPT_PRESENT, __ATOMIC_RELEASE);
+	return true;
 }
 
-/* Links every detached table on the way to `address`: the flush since detach() is the caller's promise. */
+/* Links every detached table on the way to `address`: the flush since split() is the caller's promise. */
 static void link_tables(struct xlat *xlat, uint64_t address)
 {
 	uint64_t *table = table_at(xlat, xlat->root);
 
-	for (uint32_t level = NPT_LEVELS; level > 1; level--) {
-		uint64_t *entry = &table[npt_index(address, level)];
-		if (!is_table(*entry, level))
+	for (uint32_t level = TABLE_LEVELS; level > 1; level--) {
+		uint64_t *entry = &table[table_index(address, level)];
+		if (!is_table(xlat, *entry, level))
 			return;
-		if (!(*entry & NPT_PRESENT))
-			__atomic_store_n(entry, *entry | NPT_PRESENT, __ATOMIC_RELEASE);
+		if (!is_present(xlat, *entry))
+			store(xlat, entry, *entry | xlat->format->present);
 		table = table_at(xlat, *entry);
 	}
 }
@@ -277,7 +325,7 @@ static uint64_t *reach_entry(struct xlat *xlat, uint64_t address)
 	uint64_t *entry = find_entry(xlat, address, &level);
 
 	if (level > 1) {
-		detach(xlat, entry, level, address);
+		split(xlat, entry, level, address);
 		entry = find_entry(xlat, address, &level);
 	} else {
 		xlat->promised = 0; /* of two prepared pages the other one took it apart: nothing is left to come */
@@ -285,36 +333,41 @@ static uint64_t *reach_entry(struct xlat *xlat, uint64_t address)
 	return entry;
 }
 
-static uint64_t absent(mfn_t frame) { return mfn_address(frame) | (NPT_LEAF & ~NPT_PRESENT); }
+static uint64_t absent(const struct xlat_format *format, mfn_t frame) { return mfn_address(frame) | (format->leaf & ~format->present); }
 
 static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access)
 {
 	uint64_t *near = near_table(xlat->near, xlat->near_count, page);
-	uint64_t *entry = near ? &near[page.n % NPT_ENTRIES] : reach_entry(xlat, gfn_address(page));
+	uint64_t *entry = near ? &near[page.n % TABLE_ENTRIES] : reach_entry(xlat, gfn_address(page));
 
 	if (access == MEM_ACCESS_NONE) {
-		__atomic_store_n(entry, absent(frame), __ATOMIC_RELEASE);
+		store(xlat, entry, absent(xlat->format, frame));
 		return;
 	}
-	__atomic_store_n(entry, mfn_address(frame) | (access == MEM_ACCESS_ALL ? NPT_LEAF : NPT_LEAF & ~NPT_WRITE),
-			 __ATOMIC_RELEASE);
+	store(xlat, entry, leaf(xlat, mfn_address(frame), 1) & ~(access == MEM_ACCESS_ALL ? 0 : xlat->format->write));
 	if (near)
 		return;
 	link_tables(xlat, gfn_address(page));
-	if (page.n / NPT_ENTRIES < xlat->near_count)
-		xlat->near[page.n / NPT_ENTRIES] = align_down((uint64_t)(uintptr_t)entry, PAGE_SIZE);
+	keep_near(xlat, page, entry);
+}
+
+/* The loops below write without asking whether somebody wants to know of it. */
+static uint64_t near_for_many(const struct xlat *xlat)
+{
+	return xlat->port.wrote ? 0 : xlat->near_count;
 }
 
 static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 {
-	const uint64_t *const near = xlat->near, near_count = xlat->near_count;
+	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat);
+	const struct xlat_format *const format = xlat->format;
 
 	for (const struct mem_move *end = move + count; move < end; move++) {
 		gfn_t page = move->page;
 		uint64_t *table = near_table(near, near_count, page);
 
 		if (table)
-			__atomic_store_n(&table[page.n % NPT_ENTRIES], absent(move->from), __ATOMIC_RELEASE);
+			__atomic_store_n(&table[page.n % TABLE_ENTRIES], absent(format, move->from), __ATOMIC_RELEASE);
 		else
 			set(xlat, move->page, move->from, MEM_ACCESS_NONE);
 	}
@@ -322,14 +375,15 @@ static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 
 static void show(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 {
-	const uint64_t *const near = xlat->near, near_count = xlat->near_count;
+	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat);
+	const struct xlat_format *const format = xlat->format;
 
 	for (const struct mem_move *end = move + count; move < end; move++) {
 		gfn_t page = move->page;
 		uint64_t *table = near_table(near, near_count, page);
 
 		if (table)
-			__atomic_store_n(&table[page.n % NPT_ENTRIES], mfn_address(move->to) | NPT_LEAF, __ATOMIC_RELEASE);
+			__atomic_store_n(&table[page.n % TABLE_ENTRIES], mfn_address(move->to) | format->leaf, __ATOMIC_RELEASE);
 		else
 			set(xlat, move->page, move->to, MEM_ACCESS_ALL);
 	}
@@ -344,29 +398,29 @@ static void release(struct xlat *xlat, gfn_t page)
 /* As a CPU walks: what lies below a detached table is absent, whatever its entry says. */
 static bool get(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
-	uint32_t level = NPT_LEVELS;
+	uint32_t level = TABLE_LEVELS;
 	uint64_t address = gfn_address(page), entry;
 	const uint64_t *table = table_at(xlat, xlat->root);
 
 	if (address >> BITS_MAX)
 		return false;
-	while ((entry = table[npt_index(address, level)]) & NPT_PRESENT && is_table(entry, level)) {
+	while (is_present(xlat, entry = table[table_index(address, level)]) && is_table(xlat, entry, level)) {
 		table = table_at(xlat, entry);
 		level--;
 	}
-	if (!(entry & NPT_PRESENT))
+	if (!is_present(xlat, entry))
 		return false;
-	uint64_t size = 1ull << npt_shift(level);
-	*frame = mfn_of_address(align_down(entry & NPT_ADDRESS, size) | (address & (size - 1)));
-	*access = entry & NPT_WRITE ? MEM_ACCESS_ALL : MEM_ACCESS_READ;
+	uint64_t size = 1ull << table_shift(level);
+	*frame = mfn_of_address(align_down(entry & TABLE_ADDRESS, size) | (address & (size - 1)));
+	*access = entry & xlat->format->write ? MEM_ACCESS_ALL : MEM_ACCESS_READ;
 	return true;
 }
 
 /* Every entry says Identity, and its page may be written. */
-static bool is_identity_table(const uint64_t *table, uint64_t start)
+static bool is_identity_table(const struct xlat *xlat, const uint64_t *table, uint64_t start)
 {
-	for (uint64_t i = 0; i < NPT_ENTRIES; i++)
-		if ((table[i] & (NPT_ADDRESS | NPT_LEAF)) != leaf(start + (i << npt_shift(1)), 1))
+	for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
+		if ((table[i] & (TABLE_ADDRESS | xlat->format->leaf)) != leaf(xlat, start + (i << table_shift(1)), 1))
 			return false;
 	return true;
 }
@@ -376,14 +430,14 @@ static uint64_t *table_entry_of_2m(const struct xlat *xlat, uint64_t address)
 {
 	uint64_t *table = table_at(xlat, xlat->root);
 
-	for (uint32_t level = NPT_LEVELS; level > 2; level--) {
-		uint64_t entry = table[npt_index(address, level)];
-		if (!is_table(entry, level))
+	for (uint32_t level = TABLE_LEVELS; level > 2; level--) {
+		uint64_t entry = table[table_index(address, level)];
+		if (!is_table(xlat, entry, level))
 			return NULL;
 		table = table_at(xlat, entry);
 	}
-	uint64_t *entry = &table[npt_index(address, 2)];
-	return is_table(*entry, 2) ? entry : NULL;
+	uint64_t *entry = &table[table_index(address, 2)];
+	return is_table(xlat, *entry, 2) ? entry : NULL;
 }
 
 /* Whole 2 MiB pieces of [start, end): others belong to another portion as well. Directories stay until tidy(). */
@@ -393,9 +447,9 @@ static bool merge_begin(struct xlat *xlat, uint64_t start, uint64_t end)
 
 	for (uint64_t at = align_up(start, FIRST_2M); at + FIRST_2M <= end; at += FIRST_2M) {
 		uint64_t *entry = table_entry_of_2m(xlat, at);
-		if (!entry || must_be_split(xlat, at, 2) || !is_identity_table(table_at(xlat, *entry), at))
+		if (!entry || must_be_split(xlat, at, 2) || !is_identity_table(xlat, table_at(xlat, *entry), at))
 			continue;
-		__atomic_store_n(entry, *entry & ~NPT_PRESENT, __ATOMIC_RELEASE);
+		store(xlat, entry, *entry & ~xlat->format->present);
 		any = true;
 	}
 	return any;
@@ -405,10 +459,10 @@ static void merge_end(struct xlat *xlat, uint64_t start, uint64_t end)
 {
 	for (uint64_t at = align_up(start, FIRST_2M); at + FIRST_2M <= end; at += FIRST_2M) {
 		uint64_t *entry = table_entry_of_2m(xlat, at);
-		if (!entry || *entry & NPT_PRESENT)
+		if (!entry || is_present(xlat, *entry))
 			continue;
 		uint64_t *table = table_at(xlat, *entry);
-		__atomic_store_n(entry, leaf(at, 2), __ATOMIC_RELEASE);
+		store(xlat, entry, leaf(xlat, at, 2));
 		give_table(xlat, table);
 	}
 	forget_near(xlat);
@@ -416,27 +470,27 @@ static void merge_end(struct xlat *xlat, uint64_t start, uint64_t end)
 
 static void tidy_directory(struct xlat *xlat, uint64_t *directory, uint64_t start)
 {
-	for (uint64_t i = 0; i < NPT_ENTRIES; i++) {
-		uint64_t address = start + (i << npt_shift(2));
-		if (!is_table(directory[i], 2) || must_be_split(xlat, address, 2))
+	for (uint64_t i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t address = start + (i << table_shift(2));
+		if (!is_table(xlat, directory[i], 2) || must_be_split(xlat, address, 2))
 			continue;
 		give_table(xlat, table_at(xlat, directory[i]));
-		directory[i] = leaf(address, 2);
+		store(xlat, &directory[i], leaf(xlat, address, 2));
 	}
 }
 
 static void tidy_512g(struct xlat *xlat, uint64_t *pointers, uint64_t start)
 {
-	for (uint64_t i = 0; i < NPT_ENTRIES; i++) {
-		uint64_t address = start + (i << npt_shift(3));
-		if (!is_table(pointers[i], 3))
+	for (uint64_t i = 0; i < TABLE_ENTRIES; i++) {
+		uint64_t address = start + (i << table_shift(3));
+		if (!is_table(xlat, pointers[i], 3))
 			continue;
 		uint64_t *directory = table_at(xlat, pointers[i]);
 		tidy_directory(xlat, directory, address);
 		if (must_be_split(xlat, address, 3))
 			continue;
 		give_table(xlat, directory);
-		pointers[i] = leaf(address, 3);
+		store(xlat, &pointers[i], leaf(xlat, address, 3));
 	}
 }
 
@@ -447,8 +501,8 @@ static void tidy(struct xlat *xlat)
 	drop_spares(xlat);
 	forget_near(xlat);
 	uint64_t *top = table_at(xlat, xlat->root);
-	for (uint32_t i = 0; i < NPT_ENTRIES && top[i]; i++)
-		tidy_512g(xlat, table_at(xlat, top[i]), (uint64_t)i << npt_shift(4));
+	for (uint32_t i = 0; i < TABLE_ENTRIES && top[i]; i++)
+		tidy_512g(xlat, table_at(xlat, top[i]), (uint64_t)i << table_shift(4));
 }
 
 const struct xlat_ops xlat_nested = {

@@ -115,7 +115,7 @@ void fake_flat_start(struct fake_flat *flat, struct mem *mem, const uint64_t *ma
 		flat->frame[frame] = 1 + frame;
 
 	struct mem_config config = {
-		.port = &ops, .port_context = flat, .ram = &flat->ram, .dma_free = &flat->ram,
+		.port = &ops, .port_context = flat, .ram = &flat->ram, .movable = &flat->ram, .dma_free = &flat->ram,
 		.reserve_first = mfn(pages), .reserve_frames = spare, .storage = calloc(1, mem_storage_bytes(end, frames_end)),
 	};
 

@@ -509,7 +509,7 @@ struct mem_config fake_machine_config(struct fake_machine *machine)
 		.port = &fake_machine_ops,
 		.port_context = machine,
 		.ram = &machine->ram,
-		.dma_free = &machine->dma_free,
+		.movable = &machine->dma_free, .dma_free = &machine->dma_free,
 		.reserve_first = mfn(FAKE_RESERVE_FIRST),
 		.reserve_frames = FAKE_RESERVE_FRAMES,
 		.storage = calloc(1, mem_storage_bytes(4900 * PAGE_SIZE, (FAKE_RESERVE_FIRST + FAKE_RESERVE_FRAMES) * PAGE_SIZE)),

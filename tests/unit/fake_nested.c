@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the simulated CPU's TLB, the tables that it walks, and the port that hands them out; Identity as it should be. */
 #include "fake_nested.h"
+#include "xlat/pte_npt.h"
 
 #define TABLES_AT 0x780123000ull /* machine address of the first one; another follows each third page */
 #define TABLES_STRIDE (3 * PAGE_SIZE)
@@ -263,9 +264,10 @@ void nested_prepare(uint32_t bits, bool has_1g, uint32_t boundaries)
 	memset(&hw, 0, sizeof(hw));
 	memset(known, 0, sizeof(known));
 	xlat = (struct xlat){ .ops = &xlat_nested,
+			      .format = &pte_npt,
 			      .near = known,
 			      .near_count = ARRAY_SIZE(known),
-			      .port = { table_alloc, table_free, machine_of, page_of, &hw },
+			      .port = { table_alloc, table_free, machine_of, page_of, NULL, &hw },
 			      .address_bits = bits,
 			      .has_1g = has_1g,
 			      .boundary = nested_boundaries,

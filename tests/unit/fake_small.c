@@ -221,7 +221,7 @@ static void set_map(struct small_world *world, struct mem *mem, const uint32_t *
 void small_start(struct small_world *world, struct mem *mem, const uint32_t *map, uint32_t pages, uint32_t spare)
 {
 	struct mem_config config = {
-		.port = &ops, .port_context = world, .ram = &world->ram, .dma_free = &world->ram,
+		.port = &ops, .port_context = world, .ram = &world->ram, .movable = &world->ram, .dma_free = &world->ram,
 		.reserve_first = mfn(SMALL_SPARE), .reserve_frames = spare, .storage = NULL,
 	};
 

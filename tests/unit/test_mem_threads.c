@@ -337,7 +337,7 @@ static void check(void)
 static void start(void)
 {
 	struct mem_config config = {
-		.port = &ops, .ram = &ram, .dma_free = &ram, .reserve_first = mfn(PAGES), .reserve_frames = SPARE,
+		.port = &ops, .ram = &ram, .movable = &ram, .dma_free = &ram, .reserve_first = mfn(PAGES), .reserve_frames = SPARE,
 		.storage = calloc(1, mem_storage_bytes(PAGES * PAGE_SIZE, (PAGES + SPARE) * PAGE_SIZE)),
 	};
 

@@ -312,7 +312,7 @@ static void test_last_page(void **unused)
 	ram = (struct range_list){ 0 };
 	assert_true(ranges_add(&ram, 0, end, RANGE_RAM));
 	free(config.storage);
-	config.ram = config.dma_free = &ram;
+	config.ram = config.movable = config.dma_free = &ram;
 	config.reserve_first = mfn(end / PAGE_SIZE);
 	config.reserve_frames = 4;
 	config.storage = calloc(1, mem_storage_bytes(end, end + 4 * PAGE_SIZE));

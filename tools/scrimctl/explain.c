@@ -22,8 +22,8 @@ static const char *const by_status[] = {
 			  "scrimctl status lists the RAM",
 	[SCRIM_EALIGN] = "this is not the start of a page; give a multiple of 4096 (0x1000)",
 	[SCRIM_EDMA] =
-		"a device may write to this page, and Scrim drives no IOMMU; name memory that no device uses with the "
-		"boot option dma-free=, see scrim(7)",
+		"a device may write to this page, and no IOMMU that Scrim can drive translates for it; enable VT-d "
+		"(Intel) in the firmware's set-up, or name memory that no device uses with the boot option dma-free=, see scrim(7)",
 	[SCRIM_ENOFRAME] =
 		"no free frame is left; bring pages home with scrimctl devirtualize, or boot with a larger reserve=",
 	[SCRIM_ENOTABLE] =

@@ -35,6 +35,11 @@ static const char *const backend_names[] = {
 	[SCRIM_BACKEND_VTLB] = "vtlb",
 };
 
+static const char *const iommu_names[] = {
+	[SCRIM_IOMMU_NONE] = "none",
+	[SCRIM_IOMMU_VTD] = "vt-d",
+};
+
 static const char *const reverse_names[] = {
 	[SCRIM_REVERSE_SEARCH] = "search",
 	[SCRIM_REVERSE_REFCOUNT] = "refcount",
@@ -129,6 +134,11 @@ const char *name_of_backend(uint64_t backend)
 {
 	return LOOK_UP(backend_names, backend);
 }
+const char *name_of_iommu(uint64_t iommu)
+{
+	return LOOK_UP(iommu_names, iommu);
+}
+
 const char *name_of_reverse(uint64_t reverse)
 {
 	return LOOK_UP(reverse_names, reverse);

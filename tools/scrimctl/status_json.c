@@ -151,6 +151,39 @@ static json_t *v2m(const struct status *status)
 	return counters(status, keys);
 }
 
+/* PCI's way to write it: bus:device.function. */
+static json_t *source_of(uint64_t source)
+{
+	char text[sizeof("00:00.0")];
+
+	snprintf(text, sizeof(text), "%02x:%02x.%x", (unsigned)(source >> 8 & 0xff), (unsigned)(source >> 3 & 0x1f),
+		 (unsigned)(source & 7));
+	return json_string(text);
+}
+
+static json_t *last_fault(const uint64_t *info)
+{
+	json_t *object = json_object();
+
+	json_put(&object, "source", source_of(info[SCRIM_INFO_IOMMU_FAULT_SOURCE]));
+	json_put(&object, "reason", json_count(info[SCRIM_INFO_IOMMU_FAULT_REASON]));
+	json_put(&object, "address", json_address(info[SCRIM_INFO_IOMMU_FAULT_ADDRESS]));
+	return object;
+}
+
+static json_t *iommu(const struct status *status)
+{
+	const uint64_t *info = status->info;
+	json_t *object = json_object();
+
+	json_put(&object, "kind", json_string(name_of_iommu(info[SCRIM_INFO_IOMMU])));
+	json_put(&object, "units", json_count(info[SCRIM_INFO_IOMMU_UNITS]));
+	json_put(&object, "translating", json_boolean(info[SCRIM_INFO_IOMMU_ON] != 0));
+	json_put(&object, "faults", json_count(info[SCRIM_INFO_IOMMU_FAULTS]));
+	json_put(&object, "last_fault", info[SCRIM_INFO_IOMMU_FAULTS] != 0 ? last_fault(info) : json_null());
+	return object;
+}
+
 static json_t *machine_counters(const struct status *status)
 {
 	static const struct counter keys[] = {
@@ -212,6 +245,7 @@ json_t *status_json(const struct status *status)
 	json_put(&root, "ranges", all_ranges(status));
 	json_put(&root, "counters", machine_counters(status));
 	json_put(&root, "v2m", v2m(status));
+	json_put(&root, "iommu", iommu(status));
 	json_put(&root, "last_operation", last_operation(status));
 	return root;
 }

@@ -42,9 +42,28 @@ static void print_memory(FILE *out, const struct status *status)
 		text_bytes(image, info[SCRIM_INFO_IMAGE_BYTES]), text_bytes(map, info[SCRIM_INFO_MAP_BYTES]));
 	fprintf(out, "counters   %" PRIu64 " switches, %" PRIu64 " kicks, %" PRIu64 " flushes\n",
 		info[SCRIM_INFO_SWITCHES], info[SCRIM_INFO_KICKS], info[SCRIM_INFO_FLUSHES]);
-	fprintf(out, "devices    %s\n",
-		info[SCRIM_INFO_DMA_FREE] != 0 ? "pages may move in the dma-free ranges below"
-					       : "no page may move: no IOMMU is driven, and dma-free= names no memory");
+}
+
+static void print_devices(FILE *out, const struct status *status)
+{
+	const uint64_t *info = status->info;
+
+	if (info[SCRIM_INFO_IOMMU] == SCRIM_IOMMU_NONE) {
+		fprintf(out, "devices    %s\n",
+			info[SCRIM_INFO_DMA_FREE] != 0 ? "pages may move in the dma-free ranges below"
+						       : "no page may move: no IOMMU is driven, and dma-free= names no memory");
+		return;
+	}
+	fprintf(out, "devices    %" PRIu64 " units of %s, %s; %" PRIu64 " faults", info[SCRIM_INFO_IOMMU_UNITS],
+		name_of_iommu(info[SCRIM_INFO_IOMMU]), info[SCRIM_INFO_IOMMU_ON] != 0 ? "translating" : "passing through",
+		info[SCRIM_INFO_IOMMU_FAULTS]);
+	if (info[SCRIM_INFO_IOMMU_FAULTS] != 0)
+		fprintf(out, ", the last by %02x:%02x.%x at 0x%" PRIx64 ", reason %" PRIu64,
+			(unsigned)(info[SCRIM_INFO_IOMMU_FAULT_SOURCE] >> 8 & 0xff),
+			(unsigned)(info[SCRIM_INFO_IOMMU_FAULT_SOURCE] >> 3 & 0x1f),
+			(unsigned)(info[SCRIM_INFO_IOMMU_FAULT_SOURCE] & 7), info[SCRIM_INFO_IOMMU_FAULT_ADDRESS],
+			info[SCRIM_INFO_IOMMU_FAULT_REASON]);
+	fputc('\n', out);
 }
 
 static void print_last(FILE *out, const struct status *status)
@@ -117,6 +136,7 @@ void status_table(FILE *out, const struct status *status)
 {
 	print_head(out, status);
 	print_memory(out, status);
+	print_devices(out, status);
 	print_last(out, status);
 	print_v2m(out, status);
 	fputc('\n', out);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides the reading of PCI configuration space, segment 0, by the two ports (PCI Local Bus Specification 3.0, 3.2.2.3.2). Boot only: the ports are the OS's later. */
+#pragma once
+
+#include "base/types.h"
+
+/* `function`: device << 3 | function. */
+
+/* A function answers there. */
+bool pci_is_there(uint8_t bus, uint8_t function);
+
+/* It is a bridge to another PCI bus: its number, else 0. */
+uint8_t pci_bus_behind(uint8_t bus, uint8_t function);
