@@ -20,7 +20,7 @@
 
 #define WINDOW     48u
 #define PENDING    4096u /* of more numbers nobody remembers whether they are unanswered; a power of two */
-#define LOST_MS    1000  /* without any arrival: what is unanswered is lost */
+#define LOST_MS    5000  /* without any arrival: what is unanswered is lost */
 #define HEADER     16u
 #define LENGTH_MAX CONTENT_MAX
 
