@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Network traffic at full speed, both ways, of which every byte is known beforehand at both ends. Runs until SIGTERM, then prints
- * what came of it as JSON. Wrong bytes are counted apart from what was lost on the way; the exit status is 1 when any was wrong.
+ * Network traffic at full speed, both ways, of which every byte is known beforehand at both ends. Runs until SIGTERM,
+ * then prints what came of it as JSON. Wrong bytes are counted apart from what was lost on the way; the exit status is
+ * 1 when any was wrong.
  */
 #include "netload.h"
 #include "guest_util.h"
@@ -58,8 +59,8 @@ static void fill_pool(struct net_pool *pool, uint64_t seed)
 static _Noreturn void usage(void)
 {
 	fputs("netload udp|tcp ADDRESS PORT [--seed N] [--spoil N]\n"
-	      "Exchanges verified traffic with tests/system/net_peer.py until SIGTERM. --spoil sends one datagram, or one byte of the\n"
-	      "stream, wrong.\n",
+	      "Exchanges verified traffic with tests/system/net_peer.py until SIGTERM. --spoil sends one datagram, or\n"
+	      "one byte of the stream, wrong.\n",
 	      stderr);
 	exit(2);
 }
@@ -99,8 +100,8 @@ int main(int argc, char **argv)
 		netload_udp(&load);
 	else
 		netload_tcp(&load);
-	printf("{\"tool\": \"netload\", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"again\": %" PRIu64 ", \"wrong\": %" PRIu64
-	       ", \"bytes_verified\": %" PRIu64 ", \"longest_wait_ms\": %" PRIu64 "}\n",
+	printf("{\"tool\": \"netload\", \"sent\": %" PRIu64 ", \"received\": %" PRIu64 ", \"again\": %" PRIu64
+	       ", \"wrong\": %" PRIu64 ", \"bytes_verified\": %" PRIu64 ", \"longest_wait_ms\": %" PRIu64 "}\n",
 	       result->sent, result->received, result->again, result->wrong, result->bytes_verified,
 	       result->longest_wait_ns / 1000000);
 	return result->wrong == 0 ? 0 : 1;

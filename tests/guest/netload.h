@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Provides what both kinds of traffic of netload are made of: content that both ends know, and what came of it. The other end
- * is tests/system/net_peer.py.
+ * Provides what both kinds of traffic of netload are made of: content that both ends know, and what came of it. The
+ * other end is tests/system/net_peer.py.
  */
 #pragma once
 
@@ -42,7 +42,8 @@ extern _Atomic bool netload_stop;
 /* Ends the program with status 1 and errno's text. */
 _Noreturn void netload_fail(const char *what);
 
-/* One line on standard error for each of the first wrong places; counts them all. `at`: datagram, or byte of the stream. */
+/* One line on standard error for each of the first wrong places; counts them all. `at`: datagram, or byte of the
+ * stream. */
 void netload_wrong(struct netload *load, const char *what, uint64_t at, uint64_t offset);
 
 /* Notes an arrival at the time `now_ns`, the one before having been at *last_ns. */

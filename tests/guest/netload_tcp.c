@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A stream each way, as fast as it goes: the pool, over and over. At the end each side closes its direction and reads the other's
- * to its end, so that both have verified all that was sent.
+ * A stream each way, as fast as it goes: the pool, over and over. At the end each side closes its direction and reads
+ * the other's to its end, so that both have verified all that was sent.
  */
 #include "guest_util.h"
 #include "netload.h"

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Datagrams. The peer answers each by one of its own with the same number. No more than WINDOW are unanswered, so that no queue
- * on the way is ever full: one that gets lost was lost for another reason, and is told.
+ * Datagrams. The peer answers each by one of its own with the same number. No more than WINDOW are unanswered, so that
+ *no queue on the way is ever full: one that gets lost was lost for another reason, and is told.
  *
  *	0        8        12       16                length
  *	| number | length | CRC-32 | content ... |
  *
- * Little-endian; the CRC is of the whole datagram with a CRC of 0. Length and content follow from the number. The CRC of UDP itself
- * is not sent: what arrives wrong must not be dropped before it is counted.
+ * Little-endian; the CRC is of the whole datagram with a CRC of 0. Length and content follow from the number. The CRC
+ *of UDP itself is not sent: what arrives wrong must not be dropped before it is counted.
  */
 #include "guest_util.h"
 #include "netload.h"
@@ -141,7 +141,9 @@ void netload_udp(struct netload *load)
 	static struct udp udp;
 	int yes = 1;
 
-	udp = (struct udp){ .load = load, .socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), .last_ns = guest_now_ns() };
+	udp = (struct udp){ .load = load,
+			    .socket = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+			    .last_ns = guest_now_ns() };
 	make_crc_table(udp.crc_table);
 	if (udp.socket < 0 || setsockopt(udp.socket, SOL_SOCKET, SO_NO_CHECK, &yes, sizeof(yes)) != 0 ||
 	    connect(udp.socket, (struct sockaddr *)&load->peer, sizeof(load->peer)) != 0)

@@ -5,7 +5,8 @@
     with t.machine(boot=disk_arguments(disk), reboot=True, memory="1G") as machine:
         machine.wait_ready(BOOT_TIMEOUT)
 
-The root file system lies on the device mapper's `root`; /tmp is in memory. What the guest's network reaches as HOST is this machine's loopback.
+The root file system lies on the device mapper's `root`; /tmp is in memory. What the guest's network reaches as HOST is this
+machine's loopback.
 """
 
 import shutil

@@ -20,7 +20,8 @@ WORST = "dmesg --level=emerg,alert,crit,err,warn"
 def debian(t, entry, name, extra=(), **how):
     """A machine that boots a disk of its own by the commands of `entry`."""
     image = disk.make_disk(t.work / name, entry)
-    return t.machine(boot=disk.disk_arguments(image), cpus=CPUS, memory=MEMORY, reboot=True, extra=[*disk.network_arguments(), *extra], **how)
+    return t.machine(boot=disk.disk_arguments(image), cpus=CPUS, memory=MEMORY, reboot=True,
+                     extra=[*disk.network_arguments(), *extra], **how)
 
 
 def wait_multi_user(machine):
@@ -28,7 +29,8 @@ def wait_multi_user(machine):
     machine.wait_ready(disk.BOOT_TIMEOUT)
     _, state = machine.run("systemctl is-system-running --wait", disk.BOOT_TIMEOUT)
     check_equal(state.strip(), "running", "state of systemd; failed: " + machine.run("systemctl --no-legend --failed")[1])
-    check_equal(machine.must("systemctl is-active multi-user.target serial-getty@ttyS0.service").split(), ["active"] * 2, "multi-user, serial login")
+    check_equal(machine.must("systemctl is-active multi-user.target serial-getty@ttyS0.service").split(), ["active"] * 2,
+                "multi-user, serial login")
     check_equal(machine.must("findmnt -no SOURCE,FSTYPE /"), "/dev/mapper/root ext4", "root file system")
     return machine
 
@@ -66,7 +68,8 @@ def install(machine, port):
 
 def check_installed(machine):
     """All of its files are as its list of digests says."""
-    check_equal(machine.must("hello; dpkg --verify --verify-format rpm hello"), "Hello, world!", "what the package says, and what is changed in it")
+    check_equal(machine.must("hello; dpkg --verify --verify-format rpm hello"), "Hello, world!",
+                "what the package says, and what is changed in it")
 
 
 @test("disk-boots", cost=150)
@@ -89,5 +92,5 @@ def disk_boots(t):
                 machine.wait_event("RESET", disk.BOOT_TIMEOUT)
         machine.send("systemctl poweroff")
         check_equal(machine.wait_exit(disk.BOOT_TIMEOUT), 0, "QEMU's exit status")
-    print(f"figure: Debian on disk: {rounds + 1} boots to multi-user on Scrim, a package installed over the network, found again after the reboot, "
-          f"{sum(bare.values())} warnings of the kernel's as on the bare machine and no other")
+    print(f"figure: Debian on disk: {rounds + 1} boots to multi-user on Scrim, a package installed over the network and found again after "
+          f"the reboot, {sum(bare.values())} warnings of the kernel's as on the bare machine and no other")

@@ -86,7 +86,8 @@ def check_traffic(said, peer):
         guest = said[kind]
         check_equal((guest["wrong"], host.wrong), (0, 0), f"{kind}: wrong in the guest, on the host ({guest['places']}, {host.places})")
         check(guest["bytes_verified"] > 0 and host.bytes_verified > 0, f"{kind}: nothing was verified: {guest} {host}")
-    check_equal((peer.udp.received, said["udp"]["received"]), (said["udp"]["sent"],) * 2, "datagrams that came to the host, and answers to the guest")
+    check_equal((peer.udp.received, said["udp"]["received"]), (said["udp"]["sent"],) * 2,
+                "datagrams that came to the host, and answers to the guest")
     check_equal(peer.tcp.bytes_verified, said["tcp"]["sent"], "bytes of the guest's stream")
     check_equal(said["tcp"]["bytes_verified"], peer.tcp.sent, "bytes of the host's stream")
     errors = {name: said["counters"][name] for name in (*SNMP_ERRORS, *NIC_ERRORS, "carrier_changes") if said["counters"][name]}
@@ -97,8 +98,9 @@ def check_traffic(said, peer):
 def figures(said, peer, seconds):
     """One line for people."""
     udp, tcp = said["udp"], said["tcp"]
-    return (f"udp: {udp['sent']} datagrams out, {udp['received']} back, {(udp['bytes_verified'] + peer.udp.bytes_verified) >> 20} MiB verified, "
-            f"tcp: {(tcp['bytes_verified'] + peer.tcp.bytes_verified) >> 20} MiB verified, {said['counters']['Tcp.RetransSegs']} segments again; "
+    udp_mib, tcp_mib = ((guest["bytes_verified"] + host.bytes_verified) >> 20 for guest, host in ((udp, peer.udp), (tcp, peer.tcp)))
+    return (f"udp: {udp['sent']} datagrams out, {udp['received']} back, {udp_mib} MiB verified, "
+            f"tcp: {tcp_mib} MiB verified, {said['counters']['Tcp.RetransSegs']} segments again; "
             f"none wrong in {seconds:.0f} s, longest wait {max(udp['longest_wait_ms'], tcp['longest_wait_ms'])} ms")
 
 
