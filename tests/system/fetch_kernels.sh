@@ -7,7 +7,7 @@
 # The package's own digest is checked by apt.
 set -eu
 
-modules=${MODULES-efivarfs msr}
+modules=${MODULES-efivarfs msr e1000e}
 kvm_modules=${KVM_MODULES-irqbypass ccp kvm kvm-amd}
 
 directory=$1
