@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := all
 include mk/flags.mk
 include mk/target.mk
+include mk/broken.mk
 include mk/tools.mk
 include mk/host.mk
 include mk/coverage.mk

@@ -1,4 +1,5 @@
 # Flags shared by everything that is compiled. CC may be gcc or clang.
+comma := ,
 CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc

@@ -5,7 +5,6 @@ include mk/flags.mk
 endif
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 5
-comma := ,
 FUZZ_SAN := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 FUZZ_CFLAGS := $(CSTD) -O1 -g $(WARNINGS) $(FUZZ_SAN) -Isrc -Iabi -Itests/fuzz
 FUZZ_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/boot/*.c)

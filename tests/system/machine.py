@@ -61,7 +61,7 @@ class Machine:
     """One virtual machine, started on entering the `with` block and ended on leaving it.
 
     work         directory for logs and sockets' files; made if absent
-    scrim        True: scrim.elf is booted and starts the kernel; False: QEMU starts the kernel itself
+    scrim        True: scrim.elf is booted and starts the kernel; False: QEMU starts the kernel itself; a path: that image in its place
     kernel       "cloud", "full", "686", "686-pae" (the last two want initrd=I386_INITRAMFS), or the path of an image
     cpus, memory as QEMU's -smp and -m ("512M", "6G")
     options      Scrim's own options, a string
@@ -182,7 +182,8 @@ class Machine:
         if not self.scrim:
             initrd = ["-initrd", str(self._initrd)] if self._initrd else []
             return ["-kernel", str(self._kernel), "-append", self._args] + initrd
-        return scrim_arguments(self._options, [f"{self._kernel} {self._args}"] + ([str(self._initrd)] if self._initrd else []))
+        elf = {} if self.scrim is True else {"elf": self.scrim}
+        return scrim_arguments(self._options, [f"{self._kernel} {self._args}"] + ([str(self._initrd)] if self._initrd else []), **elf)
 
     # --- the guest ----------------------------------------------------------------------------------------------------
 
