@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # Scrim with something left out, or made slow, for tests that show that a test can fail: the linker puts functions of tests/broken in the
 # place of real ones. What each image is made of, and which functions each part replaces:
-BROKEN_no-device-update := no-device-update
 BROKEN_slow := slow
 BROKEN_slow-no-merge := slow no-merge
-BROKEN := no-device-update slow slow-no-merge
+BROKEN := slow slow-no-merge
 
-REPLACED_no-device-update := dma_set dma_copy
 REPLACED_no-merge := dma_merge_late_writes
 REPLACED_slow := dma_merge_copy
 
