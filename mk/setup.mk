@@ -7,7 +7,7 @@ SETUP_BUILD := gcc gcc-multilib libc6-dev binutils make clang clang-tidy clang-f
 SETUP_MACHINE := qemu-system-x86 ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools dosfstools busybox-static \
 		 stress-ng kexec-tools cpio memtest86+ console-setup-linux kmod xz-utils zstd \
 		 memtester redis-server \
-		 debootstrap dpkg-dev fdisk e2fsprogs
+		 debootstrap dpkg-dev ethtool fdisk e2fsprogs
 SETUP_KERNELS := cloud=linux-image-cloud-amd64 full=linux-image-amd64
 SETUP_KERNELS_I386 := 686=linux-image-686 686-pae=linux-image-686-pae
 

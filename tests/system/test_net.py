@@ -14,12 +14,17 @@ from under_load import quiet_log
 CPUS = 2
 MEMORY = "512M"
 ADDRESS = "10.0.2.15/24"
+# QEMU's card loses a packet of which a piece lies in two pages that are not neighbours in the machine; a real card does not. So
+# each packet is one piece, which Linux puts into one page.
+PLAIN = "tso off gso off sg off gro off"
+HOST_MAC = "52:55:0a:00:02:02"  # QEMU makes it of the address
 END_TIMEOUT = 120
+MOVES_TIMEOUT = 600
+LYING_FRACTION, LYING_ROUNDS = 0.1, 20
 # What the kernel itself finds wrong in what came, and what it sent again. Drops of a full receive buffer are not among them.
 SNMP_ERRORS = ("Ip.InHdrErrors", "Ip.InAddrErrors", "Ip.InUnknownProtos", "Ip.InDiscards", "Udp.NoPorts", "Udp.InCsumErrors",
                "Tcp.InErrs", "Tcp.InCsumErrors", "Tcp.OutRsts")
-# A host that is busy elsewhere for longer than TCP's patience makes it send again what was not lost. Datagrams show whether anything is.
-RETRANSMITS_MAX = 20
+SENT = ("Udp.OutDatagrams", "Tcp.OutSegs", "Tcp.RetransSegs")
 NIC_ERRORS = ("rx_errors", "tx_errors", "rx_crc_errors", "rx_dropped", "tx_dropped", "collisions")
 
 
@@ -32,7 +37,9 @@ def bring_up(machine):
     """Loads the driver, sets the address. Returns the machine."""
     machine.must("insmod /lib/modules/$(uname -r)/e1000e.ko && ip link set eth0 up")
     machine.must("while [ \"$(cat /sys/class/net/eth0/carrier)\" != 1 ]; do sleep 0.2; done")
-    machine.must(f"ip addr add {ADDRESS} dev eth0 && ping -c 1 {HOST}")
+    machine.must(f"ethtool -K eth0 {PLAIN} && ip addr add {ADDRESS} dev eth0 && ping -c 1 {HOST}")
+    # From now on every packet is one of IPv4.
+    machine.must(f"echo 1 >/proc/sys/net/ipv6/conf/eth0/disable_ipv6; arp -s {HOST} {HOST_MAC}")
     return machine
 
 
@@ -92,7 +99,10 @@ def check_traffic(said, peer):
     check_equal(said["tcp"]["bytes_verified"], peer.tcp.sent, "bytes of the host's stream")
     errors = {name: said["counters"][name] for name in (*SNMP_ERRORS, *NIC_ERRORS, "carrier_changes") if said["counters"][name]}
     check(not errors, "counters of the kernel and of its card:", errors)
-    check(said["counters"]["Tcp.RetransSegs"] <= RETRANSMITS_MAX, f"TCP sent {said['counters']['Tcp.RetransSegs']} segments again")
+    # That TCP sends again what is not lost is the work of a busy host: so it is not held against the card, but that nothing is lost is.
+    change = said["counters"]
+    check_equal(change["tx_packets"], sum(change[name] for name in SENT), "packets that the card has sent, and those that it was to send")
+    check_equal(change["Ip.InReceives"], change["rx_packets"], "packets that the kernel has seen, and those that the card has received")
 
 
 def figures(said, peer, seconds):
@@ -148,3 +158,28 @@ def net_finds_wrong_bytes(t):
         check_equal((peer.udp.wrong, peer.udp.places), (1, ["datagram 100, after 100"]), "the host's wrong datagrams")
         check_equal(peer.udp.missing, {100}, "datagrams that the host misses: the wrong one")
         check_equal((tcp_status, peer.tcp.wrong), (0, 1), f"netload tcp's status, and wrong places in its stream ({tcp_output})")
+
+
+@test("net-shows-lost-writes", cost=60)
+def net_shows_lost_writes(t):
+    """The test can fail: told that no device writes anywhere, Scrim moves pages under a card that goes on with the old frames.
+
+    A few of all pages: the card's buffers are among them, and what the OS cannot live without most likely is not.
+    """
+    with net_machine(t, options="reserve=40M dma-free=all") as machine:
+        bring_up(machine.wait_ready())
+        with Peer(seed=5) as peer:
+            job = machine.spawn(f"exec netload udp {HOST} {peer.udp_port} --seed 5")
+            for seed in range(1, LYING_ROUNDS + 1):
+                machine.must(f"scrimctl virtualize && scrimctl scatter --fraction {LYING_FRACTION} --seed {seed} >/dev/null", MOVES_TIMEOUT)
+                machine.must("sleep 3; scrimctl devirtualize >/dev/null", MOVES_TIMEOUT)
+                if "WRONG: datagram" in job.output():
+                    break
+            machine.must("kill $(pidof netload)")
+            status, output = job.wait(END_TIMEOUT)
+        guest = json.loads(output.splitlines()[-1])
+        check(guest["wrong"] > 0 and status == 1, f"no wrong byte came to the guest: {output}")
+        # What the card sends from an old frame is most often an older packet as a whole.
+        check(peer.udp.wrong + peer.udp.again + peer.udp.dropped > 0, f"all that the guest sent came to the host as it was: {peer.udp}")
+    print(f"figure: with the devices' translation left out: {guest['wrong']} datagrams came wrong to the guest; to the host "
+          f"{peer.udp.wrong} wrong, {peer.udp.again} twice, {peer.udp.dropped} not at all; {guest['sent']} were sent")

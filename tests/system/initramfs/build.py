@@ -4,7 +4,7 @@
 
     build.py BUILD
 
-writes BUILD/images/initramfs.cpio.gz (busybox, scrimctl, stress-ng, kexec, every program of BUILD/guest) and
+writes BUILD/images/initramfs.cpio.gz (busybox, scrimctl, stress-ng, kexec, ethtool, every program of BUILD/guest) and
 BUILD/images/initramfs-kexec.cpio.gz: the same, and a second archive behind it with /boot/vmlinuz and /boot/initramfs, which
 is the first one. An initramfs cannot hold itself; Linux unpacks archives that follow one another. For i386 kernels
 BUILD/images/initramfs-i386.cpio.gz: that archive's busybox, and the programs of BUILD/guest-i386, scrimctl among them.
@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parent))
 
 import newc  # noqa: E402
 
-DYNAMIC_PROGRAMS = ("stress-ng", "kexec")
+DYNAMIC_PROGRAMS = ("stress-ng", "kexec", "ethtool")
 EMPTY_DIRECTORIES = ("proc", "sys", "dev", "tmp", "root", "etc", "run", "var")
 
 
