@@ -61,12 +61,12 @@ class Traffic:
     def __init__(self, machine, peer, seed):
         self._machine, self._peer = machine, peer
         self._before, self._begin = counters(machine), time.monotonic()
-        self._jobs = {kind: machine.spawn(f"exec netload {kind} {HOST} {port} --seed {seed}")
+        self.jobs = {kind: machine.spawn(f"exec netload {kind} {HOST} {port} --seed {seed}")
                       for kind, port in (("udp", peer.udp_port), ("tcp", peer.tcp_port))}
 
     def check_running(self):
         """It ends by itself only when it cannot go on."""
-        for kind, job in self._jobs.items():
+        for kind, job in self.jobs.items():
             check(job.poll() is None, f"netload {kind} has ended:", job.output() if job.poll() is not None else "")
 
     def verified(self):
@@ -77,7 +77,7 @@ class Traffic:
         """{"udp": what the guest's end says, "tcp": ..., "counters": how the kernel's have changed}."""
         self._machine.must("kill $(pidof netload)")
         said = {}
-        for kind, job in self._jobs.items():
+        for kind, job in self.jobs.items():
             status, output = job.wait(END_TIMEOUT)
             check(status in (0, 1) and output.splitlines(), f"netload {kind}: status {status}: {output}")
             said[kind] = json.loads(output.splitlines()[-1]) | {"places": output.splitlines()[:-1]}
