@@ -150,7 +150,7 @@ static void read_machine(void)
 	const char *why = iommu_find(&boot.acpi, boot.ram_end, boot.address_bits, &boot.iommu);
 	if (why && boot.serve)
 		console_line("%s; pages may be displaced only where dma-free= says", why);
-	if (memory->count + OWN_RANGES + 2 * boot.iommu.dmar.unit_count > RANGES_MAX)
+	if (memory->count + OWN_RANGES + 2 * boot.iommu.unit_count > RANGES_MAX)
 		refuse("firmware's memory map has too many pieces to take Scrim's own out of it: booting without Scrim");
 	if (boot.acpi.id_too_large)
 		refuse("a CPU has an APIC id of 255 or more, which needs interrupt remapping: booting without Scrim");
@@ -327,10 +327,8 @@ static void reserve_own_memory(void)
 
 	CHECK(ranges_set_type(map, p->own_start, p->own_end, RANGE_RESERVED));
 	CHECK(ranges_set_type(map, p->startup_page, p->startup_page + PAGE_SIZE, RANGE_RESERVED));
-	for (uint32_t i = 0; i < boot.iommu.dmar.unit_count; i++) {
-		const struct dmar_unit *unit = &boot.iommu.dmar.unit[i];
-		CHECK(ranges_set_type(map, unit->registers, unit->registers + unit->bytes, RANGE_RESERVED));
-	}
+	for (uint32_t i = 0; i < boot.iommu.unit_count; i++)
+		CHECK(ranges_set_type(map, boot.iommu.registers[i].start, boot.iommu.registers[i].end, RANGE_RESERVED));
 	for (uint32_t i = 0; i < map->count; i++)
 		if (map->entry[i].type == RANGE_RAM)
 			CHECK(ranges_add(&machine.os_ram, map->entry[i].start, map->entry[i].end, RANGE_RAM));
@@ -339,8 +337,8 @@ static void reserve_own_memory(void)
 /* What devices use at firmware's behest stays where it is. A list that has no room for it is given up: nothing of it may be displaced. */
 static void take_out_reserved(struct range_list *list)
 {
-	for (uint32_t i = 0; i < boot.iommu.dmar.reserved_count; i++) {
-		const struct range *reserved = &boot.iommu.dmar.reserved[i];
+	for (uint32_t i = 0; i < boot.iommu.reserved_count; i++) {
+		const struct range *reserved = &boot.iommu.reserved[i];
 		if (!ranges_set_type(list, reserved->start, reserved->end, RANGE_RESERVED))
 			list->count = 0;
 	}
