@@ -132,8 +132,8 @@ static const char *add_reserved(const uint8_t *block, uint32_t length, struct iv
 	if (length < IVMD_BYTES)
 		return "ACPI IVRS: a memory block is broken";
 	uint64_t start = load_u64(block + 16), size = load_u64(block + 24);
-	if (!size || size > UINT64_MAX - PAGE_SIZE - start)
-		return "ACPI IVRS: a memory block is empty, or has no end";
+	if (!size || start >> ADDRESS_BITS_MAX || size > (1ull << ADDRESS_BITS_MAX) - start)
+		return "ACPI IVRS: a memory block is empty, or is no machine's";
 	if (out->reserved_count == IVRS_RESERVED_MAX)
 		return "ACPI IVRS: more memory blocks than Scrim can keep";
 	out->reserved[out->reserved_count++] =

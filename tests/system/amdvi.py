@@ -9,6 +9,8 @@ import struct
 
 from registry import check, check_equal
 
+KIND = "amd-vi"
+TABLE = "ivrs"
 REGISTERS = 0xFED80000
 DEVICE_TABLE, CONTROL, EVENT_HEAD, EVENT_TAIL, STATUS = 0x00, 0x18, 0x2010, 0x2018, 0x2020
 ON = 1 << 0
@@ -33,6 +35,13 @@ def register(machine, offset):
 
 def is_translating(machine):
     return bool(register(machine, CONTROL) & ON)
+
+
+def check_off(machine):
+    """Nothing is translated, and neither ring is on; and were it on, every device's transactions would pass as they are."""
+    check_equal((register(machine, CONTROL) & ON, register(machine, STATUS) & RUNNING), (0, 0), "translation and rings in NATIVE")
+    (entry,) = device_entries(machine)
+    check_equal(entry[0], RIGHTS | 3, "every device's entry in NATIVE")
 
 
 def check_quiet(machine, what):

@@ -9,6 +9,8 @@ import struct
 
 from registry import check, check_equal
 
+KIND = "vt-d"
+TABLE = "dmar"
 REGISTERS = 0xFED90000
 GSTS, RTADDR, FSTS = 0x1C, 0x20, 0x34
 TES, QIES = 1 << 31, 1 << 26
@@ -39,6 +41,11 @@ def register(machine, offset):
 
 def is_translating(machine):
     return bool(register(machine, GSTS) & TES)
+
+
+def check_off(machine):
+    """Nothing is translated, and no queue is on."""
+    check_equal(register(machine, GSTS) & (TES | QIES), 0, "translation and queue in NATIVE")
 
 
 def check_quiet(machine, what):
