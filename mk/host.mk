@@ -46,5 +46,16 @@ $(BUILD)/unit/virt/%.o: %.c
 $(BUILD)/unit/test_virt_requests: $(VIRT_TEST_OBJ) $(BUILD)/unit/libpure.a
 	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
 
-unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests
+# AMD-Vi on simulated units, likewise.
+AMDVI_TEST := tests/unit/amdvi
+AMDVI_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/amdvi/%.o,src/iommu/amdvi.c src/iommu/amdvi_unit.c src/iommu/amdvi_cover.c $(wildcard $(AMDVI_TEST)/*.c))
+
+$(BUILD)/unit/amdvi/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I$(AMDVI_TEST) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/unit/test_amdvi: $(AMDVI_TEST_OBJ) $(BUILD)/unit/libpure.a
+	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+
+unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests $(BUILD)/unit/test_amdvi
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)
