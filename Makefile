@@ -8,6 +8,7 @@ include mk/coverage.mk
 include mk/setup.mk
 -include mk/guest.mk
 -include mk/fuzz.mk
+include mk/model.mk
 include mk/system.mk
 include mk/lint.mk
 include mk/demo.mk
@@ -19,7 +20,7 @@ include mk/demo.mk
 .PHONY: all help clean
 all: layers $(BUILD)/scrim.elf $(BUILD)/scrimctl ## build/scrim.elf and build/scrimctl (the default)
 setup: ## install what a fresh Debian 12 lacks, download the kernels that are booted
-test: ## all tests: set-up, lint, unit, fuzz and whole machines; about twenty minutes on two cores
+test: ## all tests: set-up, lint, unit, fuzz, model and whole machines; about twenty minutes on two cores
 soak: ## all tests with full matrices and figures: hours
 system-test: ## system tests by name: make system-test FILTER=boot
 unit-build: ## the unit tests, under ASan and UBSan

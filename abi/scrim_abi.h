@@ -45,7 +45,7 @@ enum scrim_status {
 	SCRIM_ESTATE,       /* not in this state; result 0 = enum scrim_state now */
 	SCRIM_ENOTRAM,      /* the address is not in the OS's RAM (hole, MMIO, firmware or Scrim's own memory) */
 	SCRIM_EALIGN,       /* not page-aligned */
-	SCRIM_EDMA,         /* a device may write there: no IOMMU is driven, and the boot option dma-free= does not name it */
+	SCRIM_EDMA,         /* a device may write there past the map: no IOMMU is driven, and the boot option dma-free= does not name it */
 	SCRIM_ENOFRAME,     /* no free frame */
 	SCRIM_ENOTABLE,     /* no memory for Scrim's own tables */
 	SCRIM_EDISPLACED,   /* the page is already displaced */
@@ -286,7 +286,7 @@ enum scrim_backend { SCRIM_BACKEND_NATIVE = 0, SCRIM_BACKEND_NESTED, SCRIM_BACKE
 enum scrim_range {
 	SCRIM_RANGE_RAM = 0,        /* RAM that the OS sees */
 	SCRIM_RANGE_OWN,            /* Scrim's own memory */
-	SCRIM_RANGE_DMA_FREE,       /* where pages may be displaced without an IOMMU */
+	SCRIM_RANGE_DMA_FREE,       /* where no device writes: pages may be shared, and displaced without an IOMMU */
 	SCRIM_RANGE_FRAMES,         /* boot reserve of free frames (part of SCRIM_RANGE_OWN) */
 	SCRIM_RANGE_MANAGED,        /* portions of RAM that are managed; none in NATIVE */
 	SCRIM_RANGE_REMAPPING,      /* the range that is coming home; none but in REMAPPING */

@@ -46,16 +46,28 @@ $(BUILD)/unit/virt/%.o: %.c
 $(BUILD)/unit/test_virt_requests: $(VIRT_TEST_OBJ) $(BUILD)/unit/libpure.a
 	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
 
-# AMD-Vi on simulated units, likewise.
-AMDVI_TEST := tests/unit/amdvi
-AMDVI_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/amdvi/%.o,src/iommu/amdvi.c src/iommu/amdvi_unit.c src/iommu/amdvi_cover.c $(wildcard $(AMDVI_TEST)/*.c))
+# src/iommu on simulated units, in the same way.
+VTD_TEST := tests/unit/vtd_units
+VTD_TEST_SRC := src/iommu/vtd.c src/iommu/vtd_unit.c src/iommu/vtd_cover.c $(wildcard $(VTD_TEST)/*.c)
+VTD_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/vtd/%.o,$(VTD_TEST_SRC))
+
+$(BUILD)/unit/vtd/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I$(VTD_TEST) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/unit/test_vtd_units: $(VTD_TEST_OBJ) $(BUILD)/unit/libpure.a
+	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+
+AMDVI_TEST := tests/unit/amdvi_units
+AMDVI_TEST_SRC := src/iommu/amdvi.c src/iommu/amdvi_unit.c src/iommu/amdvi_cover.c $(wildcard $(AMDVI_TEST)/*.c)
+AMDVI_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/amdvi/%.o,$(AMDVI_TEST_SRC))
 
 $(BUILD)/unit/amdvi/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -I$(AMDVI_TEST) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/unit/test_amdvi: $(AMDVI_TEST_OBJ) $(BUILD)/unit/libpure.a
+$(BUILD)/unit/test_amdvi_units: $(AMDVI_TEST_OBJ) $(BUILD)/unit/libpure.a
 	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
 
-unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests $(BUILD)/unit/test_amdvi
+unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests $(BUILD)/unit/test_vtd_units $(BUILD)/unit/test_amdvi_units
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

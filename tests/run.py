@@ -135,7 +135,7 @@ def unit_items(soak):
 
 
 def make_items(soak):
-    """Checks that are a make target: static ones, the fuzzers, the mock test of the fuzzer of the port, what the unit tests reach."""
+    """Checks that are a make target: static ones, fuzzers, the mock test of the fuzzer of the port, what unit tests reach, the model."""
     make = ["make", "-s", "--no-print-directory", "-C", str(ROOT), f"BUILD={os.environ.get('BUILD', 'build')}"]
     fuzz_seconds = FUZZ_SECONDS_SOAK if soak else FUZZ_SECONDS
     return [
@@ -143,6 +143,7 @@ def make_items(soak):
         Item("fuzz", make + ["fuzz", f"FUZZ_SECONDS={fuzz_seconds}"], MAKE_TIMEOUT + 20 * fuzz_seconds, cost=60 + 5 * fuzz_seconds),
         Item("guest-test", make + ["guest-test"], MAKE_TIMEOUT, cost=5),
         Item("coverage", make + ["coverage"], MAKE_TIMEOUT, cost=40),
+        Item("model", make + ["model"] + (["MODEL_FLAGS=--soak"] if soak else []), 10 * MAKE_TIMEOUT if soak else MAKE_TIMEOUT, cost=60),
     ]
 
 

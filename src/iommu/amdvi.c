@@ -99,7 +99,7 @@ static void switch_off(void)
 
 static void stop(void)
 {
-	/* Going on, a unit could walk tables that are given back, when it is on again. */
+	/* If this went on, a unit could walk tables that are given back, when it is on again. */
 	if (!change(PASS))
 		panic("an IOMMU does not end an invalidation");
 	switch_off();
@@ -128,15 +128,18 @@ static bool is_translating(void)
 
 static void invalidate(const gfn_t *page, uint32_t count)
 {
+	uint32_t i = 0;
+
 	(void)page; /* all of them: amdvi_unit_invalidate() says why */
 	(void)count;
 	while (!lock_try(&amdvi.lock))
 		cpu_pause();
-	for (uint32_t i = 0; i < amdvi.count; i++)
-		/* Going on, devices could write through what they hold. */
-		if (!amdvi_unit_invalidate(&amdvi.unit[i]))
-			panic("the IOMMU at 0x%lx does not end an invalidation", amdvi.unit[i].at);
+	while (i < amdvi.count && amdvi_unit_invalidate(&amdvi.unit[i]))
+		i++;
 	lock_release(&amdvi.lock);
+	/* If this went on, devices could write through what they hold. */
+	if (i < amdvi.count)
+		panic("the IOMMU at 0x%lx does not end an invalidation", amdvi.unit[i].at);
 }
 
 static uint64_t take_faults(struct dma_fault *last)

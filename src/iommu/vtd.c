@@ -24,6 +24,7 @@ static struct {
 	struct vtd_unit unit[DMAR_UNITS_MAX];
 	bool coherent;     /* all units see what is in the caches */
 	bool three_levels; /* else four */
+	struct xlat_format format;
 	struct vtd_entry *root_table, *context_table;
 	struct lock lock;  /* the units' registers and queues while they translate */
 } vtd;
@@ -36,10 +37,10 @@ static bool all_have(uint64_t capability)
 	return true;
 }
 
-static bool all_are_coherent(void)
+static bool all_have_extended(uint64_t capability)
 {
 	for (uint32_t i = 0; i < vtd.count; i++)
-		if (!(vtd.unit[i].ecap & ECAP_C))
+		if (!(vtd.unit[i].ecap & capability))
 			return false;
 	return true;
 }
@@ -78,7 +79,7 @@ const char *vtd_probe(const struct dmar *dmar, uint64_t ram_end, uint32_t addres
 		fmt(line, 120, "the IOMMU at 0x%lx cannot be used: %s", dmar->unit[i].registers, why);
 		return line;
 	}
-	vtd.coherent = all_are_coherent();
+	vtd.coherent = all_have_extended(ECAP_C);
 	if (!vtd_covers(dmar, &function)) {
 		fmt(line, 120, "no IOMMU translates for the PCI device %x:%x.%x", function >> 8, function >> 3 & 0x1f, function & 7);
 		return line;
@@ -141,13 +142,16 @@ static bool is_translating(void)
 
 static void invalidate(const gfn_t *page, uint32_t count)
 {
+	uint32_t i = 0;
+
 	while (!lock_try(&vtd.lock))
 		cpu_pause();
-	for (uint32_t i = 0; i < vtd.count; i++)
-		/* Going on, devices could write through what they hold. */
-		if (!vtd_unit_invalidate(&vtd.unit[i], page, count))
-			panic("the IOMMU at 0x%lx does not end an invalidation", vtd.unit[i].at);
+	while (i < vtd.count && vtd_unit_invalidate(&vtd.unit[i], page, count))
+		i++;
 	lock_release(&vtd.lock);
+	/* If this went on, devices could write through what they hold. */
+	if (i < vtd.count)
+		panic("the IOMMU at 0x%lx does not end an invalidation", vtd.unit[i].at);
 }
 
 static uint64_t take_faults(struct dma_fault *last)
@@ -161,7 +165,7 @@ static uint64_t take_faults(struct dma_fault *last)
 
 static const struct dma_ops ops = {
 	.id = SCRIM_IOMMU_VTD,
-	.format = &vtd_format,
+	.format = &vtd.format,
 	.start = start,
 	.stop = stop,
 	.is_translating = is_translating,
@@ -174,6 +178,9 @@ const struct dma_ops *vtd_take(void *memory)
 {
 	uint8_t *page = memory;
 
+	vtd.format = vtd_format;
+	if (all_have_extended(ECAP_SC))
+		vtd.format.leaf |= VTD_SNOOP; /* the merge relies on it (decision 14) */
 	vtd.root_table = memory;
 	vtd.context_table = (struct vtd_entry *)(void *)(page + PAGE_SIZE);
 	for (uint32_t i = 0; i < vtd.count; i++) {

@@ -5,3 +5,6 @@
 #include "xlat/xlat.h"
 
 extern const struct xlat_format vtd_format;
+
+/* Of a leaf, where all units have ECAP.SC, else reserved: the CPUs' caches see what devices write, whatever a device asks for. */
+#define VTD_SNOOP (1ull << 11)

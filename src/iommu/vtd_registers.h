@@ -38,6 +38,7 @@
 
 #define ECAP_C (1ull << 0) /* tables are read through the CPUs' caches */
 #define ECAP_QI (1ull << 1)
+#define ECAP_SC (1ull << 7) /* entries can make every write a snooped one */
 #define ECAP_IRO(ecap) ((uint32_t)((ecap) >> 8 & 0x3ff) * 16)
 
 /* GCMD and GSTS. */

@@ -7,8 +7,8 @@
  *     devices' entry  from ......... copy ... to, drained ... merge, to
  *
  * While the copy is made devices write to `from`, and what of it comes behind the copy is missing in `to`. Behind the drained invalidation nobody
- * writes to `from` any more, so what is missing there can be told by comparison with the copy as it was made, and is taken over. In a chain `to`
- * is what the move before has left, so that move's devices must be drained first: a group of moves between two invalidations has no such pair.
+ * writes to `from` any more, so what is missing can be told by comparison with the copy as it was made, and is merged (mem/dma_merge.h). In a
+ * chain `to` is what the move before has left, so that move's merge comes first: a group of moves between two invalidations has no such pair.
  *
  * Frames: `from` is free for others at the end of its batch, behind that invalidation. Entries that change otherwise are of pages in which no
  * device writes (sharing); the next flush invalidates those, and a frame that became free there is used behind a flush only.
@@ -17,12 +17,15 @@
 
 #include "base/str.h"
 #include "hw/console.h"
+#include "mem/dma_merge.h"
 #include "virt/machine.h"
 #include "virt/port.h"
 
+#define PAGE_WORDS (PAGE_SIZE / sizeof(uint64_t))
+
 uint64_t dma_fixed_bytes(uint32_t cpus)
 {
-	return cpus * DMA_ROOM_BYTES + align_up(cpus * sizeof(uint32_t), PAGE_SIZE);
+	return cpus * DMA_GROUP * PAGE_SIZE + align_up(cpus * sizeof(uint32_t), PAGE_SIZE);
 }
 
 void dma_init(const struct dma_ops *ops, const struct dma_limits *limits, void *memory)
@@ -40,7 +43,7 @@ void dma_init(const struct dma_ops *ops, const struct dma_limits *limits, void *
 	dma->xlat.address_bits = limits->address_bits;
 	dma->xlat.has_1g = limits->has_1g;
 	dma->rooms = memory;
-	dma->room_taken = (uint32_t *)(void *)(dma->rooms + machine.cpu_count * DMA_ROOM_BYTES);
+	dma->room_taken = (uint32_t *)(void *)(dma->rooms + machine.cpu_count * DMA_GROUP * PAGE_WORDS);
 	/* Cannot fail: own.c keeps back the pages that the Identity root takes. */
 	if (!machine.map_late)
 		CHECK(dma->xlat.ops->build(&dma->xlat));
@@ -152,29 +155,25 @@ static uint32_t group(const struct mem_move *move, uint32_t count)
 	return n;
 }
 
-static void *bytes_of(mfn_t frame)
+static uint64_t *words_of(mfn_t frame)
 {
-	return (void *)(uintptr_t)mfn_address(frame);
+	return (uint64_t *)(uintptr_t)mfn_address(frame);
 }
 
-static void copy_group(const struct mem_move *move, uint32_t count, uint8_t *room)
+static void copy_group(const struct mem_move *move, uint32_t count, uint64_t *room)
 {
 	struct xlat *xlat = &machine.dma.xlat;
 	gfn_t page[DMA_GROUP];
 
-	for (uint32_t i = 0; i < count; i++) {
-		rep_movsq(room + i * PAGE_SIZE, bytes_of(move[i].from), PAGE_SIZE / sizeof(uint64_t));
-		rep_movsq(bytes_of(move[i].to), room + i * PAGE_SIZE, PAGE_SIZE / sizeof(uint64_t));
-	}
+	for (uint32_t i = 0; i < count; i++)
+		dma_merge_copy(words_of(move[i].from), room + i * PAGE_WORDS, words_of(move[i].to), PAGE_SIZE);
 	for (uint32_t i = 0; i < count; i++) {
 		page[i] = move[i].page;
 		xlat->ops->set(xlat, page[i], move[i].to, MEM_ACCESS_ALL);
 	}
 	machine.dma.ops->invalidate(page, count);
-	/*
-	 * MERGE (mem/dma_merge.h): nobody writes to move[i].from any more; as it was when it was copied stands at room + i * PAGE_SIZE;
-	 * devices write to move[i].to already.
-	 */
+	for (uint32_t i = 0; i < count; i++)
+		(void)dma_merge_late_writes(words_of(move[i].from), room + i * PAGE_WORDS, words_of(move[i].to), PAGE_SIZE);
 }
 
 void dma_copy(const struct mem_move *move, uint32_t count)
@@ -183,7 +182,7 @@ void dma_copy(const struct mem_move *move, uint32_t count)
 
 	for (uint32_t n; count > 0; move += n, count -= n) {
 		n = group(move, count);
-		copy_group(move, n, machine.dma.rooms + place * DMA_ROOM_BYTES);
+		copy_group(move, n, machine.dma.rooms + place * DMA_GROUP * PAGE_WORDS);
 	}
 	give_room(place);
 }

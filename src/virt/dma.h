@@ -50,14 +50,13 @@ struct machine_dma {
 	struct xlat xlat;          /* what devices walk */
 	bool translating;
 	bool stale;                /* entries have changed of which devices may hold older ones, on pages that no device is to touch */
-	uint8_t *rooms;            /* one a CPU, DMA_ROOM_BYTES each */
+	uint64_t *rooms;           /* one a CPU, of DMA_GROUP pages: for pages as they were when they were copied */
 	uint32_t *room_taken;
 	uint64_t faults;
 	struct dma_fault last_fault;
 };
 
 #define DMA_GROUP 8u /* pages that are copied between two invalidations, at most */
-#define DMA_ROOM_BYTES (DMA_GROUP * PAGE_SIZE)
 
 /* Bytes for so many CPUs, beside the tables' short way (xlat.h). */
 uint64_t dma_fixed_bytes(uint32_t cpus);

@@ -10,13 +10,12 @@ import struct
 from registry import check, check_equal
 
 KIND = "amd-vi"
-TABLE = "ivrs"
 REGISTERS = 0xFED80000
-DEVICE_TABLE, CONTROL, EVENT_HEAD, EVENT_TAIL, STATUS = 0x00, 0x18, 0x2010, 0x2018, 0x2020
+DEVICE_TABLE, CONTROL, EVENT_TAIL, STATUS = 0x00, 0x18, 0x2018, 0x2020
 ON = 1 << 0
 RUNNING = 1 << 3 | 1 << 4 | 1 << 7 | 1 << 8
 OVERFLOW = 1 << 0
-PR, RIGHTS = 1, 3 << 61
+PR, RIGHTS, FC = 1, 3 << 61, 1 << 60
 ADDRESS = 0x000FFFFFFFFFF000
 PAGE = 4096
 DEVICES = 1 << 16
@@ -81,7 +80,7 @@ class Tables:
             if not entry & PR:
                 return None
             following = entry >> 9 & 7
-            check_equal(entry & ~(ADDRESS | 7 << 9), PR | RIGHTS, f"bits of the entry for {address:#x}, level {level}")
+            check_equal(entry & ~(ADDRESS | 7 << 9), PR | RIGHTS | (0 if following else FC), f"bits of the entry for {address:#x}, level {level}")
             check(following == 0 or following == level - 1, f"the entry for {address:#x}, level {level}, leads to level {following}")
             if following == 0:
                 size = 1 << shift

@@ -10,12 +10,12 @@ import struct
 from registry import check, check_equal
 
 KIND = "vt-d"
-TABLE = "dmar"
 REGISTERS = 0xFED90000
-GSTS, RTADDR, FSTS = 0x1C, 0x20, 0x34
+ECAP, GSTS, RTADDR, FSTS = 0x10, 0x1C, 0x20, 0x34
 TES, QIES = 1 << 31, 1 << 26
 FAULTS = 0x7F
-PRESENT, LARGE = 3, 1 << 7
+PRESENT, LARGE, SNOOP = 3, 1 << 7, 1 << 11
+SNOOP_CONTROL = 1 << 7
 ADDRESS = 0x000FFFFFFFFFF000
 PAGE = 4096
 INTERRUPTS = range(0xFEE00000, 0xFEF00000)
@@ -73,6 +73,7 @@ class Tables:
         check_equal(functions[0] & 0xF, 1, "present, translation type")
         self.levels = (functions[1] & 7) + 2
         self._top = functions[0] & ADDRESS
+        self._snoop = SNOOP if register(machine, ECAP) & SNOOP_CONTROL else 0
 
     def where(self, address):
         """(machine address, size of the leaf) or None."""
@@ -82,8 +83,9 @@ class Tables:
             entry = self._machine.memory.read_u64(table + 8 * (address >> shift & 511))
             if not entry & PRESENT:
                 return None
-            check_equal(entry & ~(ADDRESS | PRESENT | LARGE), 0, f"bits of the entry for {address:#x}, level {level}")
+            check_equal(entry & ~(ADDRESS | PRESENT | LARGE | self._snoop), 0, f"bits of the entry for {address:#x}, level {level}")
             if level == 1 or entry & LARGE:
+                check_equal(entry & SNOOP, self._snoop, f"snooping at {address:#x}")
                 size = 1 << shift
                 return (entry & ADDRESS & ~(size - 1)) | (address & (size - 1)), size
             table = entry & ADDRESS

@@ -72,7 +72,8 @@ static struct step read_amdvi(uint64_t entry, uint32_t shift)
 	uint64_t next_level = entry >> 9 & 7;
 
 	if (entry & 1) {
-		assert_int_equal(entry & ~0x600ffffffffffe01ull, 0);
+		assert_int_equal(entry & ~0x700ffffffffffe01ull, 0);
+		assert_int_equal(entry >> 60 & 1, next_level == 0); /* FC: of a leaf, and of every one */
 		assert_true(next_level == 0 || next_level == (shift - 12) / 9);
 	}
 	return (struct step){ entry & 1, entry >> 61 & 1, entry >> 62 & 1, next_level == 0, entry & 0x000ffffffffff000ull };

@@ -95,6 +95,18 @@ static void device_untranslated(struct bench *b)
 	b->mem.config.movable = b->mem.config.dma_free = &b->other_ranges;
 }
 
+static void device_bypasses(struct bench *b) { b->view.devices_bypass = true; }
+
+/* Displaced it may be, since devices translate; read-only it must not be. */
+static void read_only_for_devices(struct bench *b)
+{
+	b->other_ranges.entry[b->other_ranges.count++] = (struct range){ 301 * PAGE_SIZE, 5000 * PAGE_SIZE, RANGE_RAM };
+	b->mem.config.dma_free = &b->other_ranges;
+	*entry_of(b, 300) -= MEM_ACCESS_ALL - MEM_ACCESS_READ;
+	hardware_entry_of(b, 300)->access = MEM_ACCESS_READ;
+	b->mem.read_only++;
+}
+
 static void leaf_left(struct bench *b) { assert_true(p2m_add_leaf(&b->mem, 9)); }
 
 static void leaf_left_in_native(struct bench *b)
@@ -322,6 +334,8 @@ static const struct mutation mutations[] = {
 	{ MUTATION(cpu_untranslated, SCRIM_V1_DISPLACED_UNGUARDED, 2200) },
 	{ MUTATION(cpu_untranslated_remapping, SCRIM_V1_DISPLACED_UNGUARDED, 2200) },
 	{ MUTATION(device_untranslated, SCRIM_V1_DISPLACED_UNGUARDED, 300) },
+	{ MUTATION(device_bypasses, SCRIM_V1_DISPLACED_UNGUARDED, 2200) },
+	{ MUTATION(read_only_for_devices, SCRIM_V3_FRAME_STATE, 300) },
 
 	{ MUTATION(state_native, SCRIM_V2_NATIVE_NOT_CLEAN, 2200) },
 	{ MUTATION(leaf_left, SCRIM_V2_NATIVE_NOT_CLEAN, 9 * FAKE_CHUNK) },

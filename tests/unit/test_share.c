@@ -114,6 +114,19 @@ static void test_writes_unshare(void **unused)
 	}
 }
 
+/* Where devices translate, every page of RAM may be displaced; shared it is only where none writes. */
+static void test_devices_translate(void **unused)
+{
+	(void)unused;
+	mem.config.movable = &machine.ram;
+	assert_true(mem_may_displace(&mem, gfn(10)) && !mem_may_share(&mem, gfn(10)));
+	assert_true(mem_may_displace(&mem, gfn(300)) && mem_may_share(&mem, gfn(300)));
+	assert_int_equal(share_range(0, 200), 0);
+	assert_int_equal(share_range(300, 303), 2);
+	bring_all_home();
+	assert_sound();
+}
+
 static void test_passed_over(void **unused)
 {
 	mfn_t frame;
@@ -170,6 +183,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_zero_pages),
 		TEST(test_writes_unshare),
+		TEST(test_devices_translate),
 		TEST(test_passed_over),
 		TEST(test_every_allocation_fails),
 	};

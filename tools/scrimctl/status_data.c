@@ -15,9 +15,9 @@
 #define CPU_LIMIT 65536u
 
 const char status_reserve_formula[] = "of reserve=, one eighth (at least 256 KiB) is for tables: 4096 bytes x 3 (leaf "
-				      "of the map, leaf of the back map, hardware table) for each 2 MiB chunk in which a "
-				      "page is displaced, one for each GiB with such a chunk, and one for each 2 MiB of "
-				      "frames; the rest is free frames: 4096 "
+				      "of the map, leaf of the back map, hardware table; 4 with an IOMMU, which has its own) "
+				      "for each 2 MiB chunk in which a page is displaced, one (with an IOMMU two) for each "
+				      "GiB with such a chunk, and one for each 2 MiB of frames; the rest is free frames: 4096 "
 				      "bytes for each page that is displaced at the same time and does not go to the home "
 				      "of another";
 

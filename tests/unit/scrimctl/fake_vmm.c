@@ -34,6 +34,8 @@ void fake_reset(struct fake *fake)
 	fake->cpu_count = 5;
 	fake_memory_reset(&fake->memory);
 	fake->tsc_hz = 2000000000;
+	fake->iommu = SCRIM_IOMMU_VTD;
+	fake->iommu_faults = 7;
 	for (unsigned i = 0; i < fake->cpu_count; i++)
 		fake->cpus[i] =
 			(struct fake_cpu){ .apic_id = 2 * i, .mode = SCRIM_CPU_NATIVE, .os_number = i, .online = true };
@@ -116,7 +118,16 @@ static uint64_t info(const struct fake *fake, uint64_t what)
 	case SCRIM_INFO_TSC_HZ:
 		return fake->tsc_hz;
 	case SCRIM_INFO_DMA_FREE:
+	case SCRIM_INFO_IOMMU_ON:
 		return 1;
+	case SCRIM_INFO_IOMMU:
+		return fake->iommu;
+	case SCRIM_INFO_IOMMU_FAULTS:
+		return fake->iommu_faults;
+	case SCRIM_INFO_IOMMU_FAULT_SOURCE:
+		return 2 << 8 | 0x1f << 3 | 3;
+	case SCRIM_INFO_IOMMU_FAULT_ADDRESS:
+		return 0x12345000;
 	default:
 		return 1000 + what; /* told apart in the output */
 	}

@@ -62,6 +62,8 @@ struct fake {
 	struct fake_memory memory;
 	uint64_t pause_us; /* the estimate */
 	uint64_t tsc_hz;
+	enum scrim_iommu iommu;
+	uint64_t iommu_faults;
 	uint64_t last_op;
 	enum scrim_violation violation;
 

@@ -50,6 +50,13 @@ static void test_status_json_keys(void **state)
 		{ "v2m.evictions", JSON_INTEGER },
 		{ "v2m.flushes", JSON_INTEGER },
 		{ "v2m.synced", JSON_INTEGER },
+		{ "iommu.kind", JSON_STRING },
+		{ "iommu.units", JSON_INTEGER },
+		{ "iommu.faults", JSON_INTEGER },
+		{ "iommu.last_fault", JSON_OBJECT },
+		{ "iommu.last_fault.source", JSON_STRING },
+		{ "iommu.last_fault.reason", JSON_INTEGER },
+		{ "iommu.last_fault.address", JSON_STRING },
 		{ "counters.switches", JSON_INTEGER },
 		{ "counters.kicks", JSON_INTEGER },
 		{ "counters.flushes", JSON_INTEGER },
@@ -113,6 +120,12 @@ static void test_status_json_values(void **state)
 	assert_count(root, "v2m.evictions", 1000 + SCRIM_INFO_V2M_EVICTIONS);
 	assert_count(root, "v2m.flushes", 1000 + SCRIM_INFO_V2M_FLUSHES);
 	assert_count(root, "v2m.synced", 1000 + SCRIM_INFO_V2M_SYNCED);
+	assert_text(root, "iommu.kind", "vt-d");
+	assert_count(root, "iommu.units", 1000 + SCRIM_INFO_IOMMU_UNITS);
+	assert_true(json_is_true(at(root, "iommu.translating")));
+	assert_count(root, "iommu.faults", 7);
+	assert_text(root, "iommu.last_fault.source", "02:1f.3");
+	assert_text(root, "iommu.last_fault.address", "0x12345000");
 	assert_count(root, "memory.image_bytes", 1000 + SCRIM_INFO_IMAGE_BYTES);
 	assert_text(root, "ranges.own.0.start", "0x7e000000");
 	assert_text(root, "ranges.frames.0.start", "0x7f000000");
@@ -174,6 +187,25 @@ static void test_status_unknown_times_are_null(void **state)
 	fake->last_op = SCRIM_OP_MOVE;
 	assert_done("status");
 	assert_null(strstr(out, "pause"));
+}
+
+static void test_status_of_devices(void **state)
+{
+	json_t *root;
+
+	(void)state;
+	assert_done("status");
+	assert_non_null(strstr(out, "of vt-d, translating; 7 faults, the last by 02:1f.3 at 0x12345000"));
+	fake->iommu_faults = 0;
+	assert_done("status");
+	assert_non_null(strstr(out, "of vt-d, translating; 0 faults\n"));
+	assert_done("status --json");
+	root = output_json();
+	assert_true(json_is_null(at(root, "iommu.last_fault")));
+	json_decref(root);
+	fake->iommu = SCRIM_IOMMU_NONE;
+	assert_done("status");
+	assert_non_null(strstr(out, "pages may move in the dma-free ranges below"));
 }
 
 static void test_status_in_each_state(void **state)
@@ -277,6 +309,7 @@ int tests_of_status(void)
 		TEST(test_status_json_values),
 		TEST(test_status_exits_add_up),
 		TEST(test_status_unknown_times_are_null),
+		TEST(test_status_of_devices),
 		TEST(test_status_in_each_state),
 		TEST(test_status_portions),
 		TEST(test_status_settles_guards),

@@ -6,6 +6,7 @@
 #include "script.h"
 #include "seeds.h"
 #include "sim.h"
+#include "sim_dma.h"
 #include "together.h"
 
 #include <sanitizer/common_interface_defs.h>
@@ -51,7 +52,9 @@ static void test_random_scripts(void **unused)
 	       " pages displaced, %" PRIu64 " shared at most, %" PRIu64 " scripts ended in NATIVE\n",
 	       script_counts.requests, script_counts.accepted, script_counts.beside, script_counts.in_flight, script_counts.writes, script_counts.turns,
 	       script_counts.displaced, script_counts.shared, script_counts.native);
+	printf("a device wrote %" PRIu64 " times, %" PRIu64 " of them late, to a frame that was left\n", sim_dma_counts.writes, sim_dma_counts.late);
 	assert_true(script_counts.in_flight > 0);
+	assert_true(sim_dma_counts.late > 100);
 	for (uint32_t op = 0; op < SCRIM_OP_COUNT; op++)
 		if (!script_counts.ops[op])
 			fail_msg("operation %u was never carried out", op);

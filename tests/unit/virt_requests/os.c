@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the shadow and which pages are lent. Pages begin with contents of three kinds: zero, one of eight, each its own. */
 #include "os.h"
+#include "sim_dma.h"
 
 #include <string.h>
 
@@ -175,10 +176,27 @@ void os_task_read(struct cpu *cpu, struct sim_task *task)
 		sim_fail("CPU %u reads at 0x%lx what nobody wrote", cpu->index, address);
 }
 
+/* --- devices --- */
+
+/* One more than it was, as the OS knows it: what stands in a frame that the page leaves may be older. */
+void os_device_write(uint64_t address, uint64_t at, uint32_t bytes)
+{
+	changes(address, at);
+	for (uint32_t i = 0; i < bytes; i++)
+		*memory_at(at + i) = ++shadow[address + i];
+}
+
+void os_device_reads(uint64_t address, uint64_t at)
+{
+	if (memcmp(memory_at(at), shadow + address, 8))
+		sim_fail("a device reads at 0x%lx, from 0x%lx, what nobody wrote", address, at);
+}
+
 /* --- lending --- */
 
 void os_begin_lending(uint64_t start, uint64_t end)
 {
+	sim_dma_settle(); /* it waits for its devices */
 	memcpy(lent_before, lent, sizeof(lent));
 	for (uint64_t i = start >> PAGE_SHIFT; i < SIM_PAGES && i << PAGE_SHIFT < end; i++)
 		lent[i] = true;

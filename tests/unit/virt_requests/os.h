@@ -24,6 +24,10 @@ void os_task_write(struct cpu *cpu, struct sim_task *task);
 void os_task_fill(struct cpu *cpu, struct sim_task *task);
 void os_task_read(struct cpu *cpu, struct sim_task *task);
 
+/* A device's write: every byte becomes another, in memory at `at` and in what is known of the page; its read, of 8 bytes. */
+void os_device_write(uint64_t address, uint64_t at, uint32_t bytes);
+void os_device_reads(uint64_t address, uint64_t at);
+
 /* Puts pages offline before it asks to lend them. What was offline by then is remembered until the answer. */
 void os_begin_lending(uint64_t start, uint64_t end);
 void os_end_lending(bool lent);

@@ -492,8 +492,11 @@ static void check_native(void)
 	}
 	check_machine(true);
 	os_check_native();
-	if (sim_tables_out() != machine.xlat.table_count)
-		sim_fail("%u tables are out, the hardware's are %lu", sim_tables_out(), machine.xlat.table_count);
+	uint64_t tables = machine.xlat.table_count + machine.dma.xlat.table_count;
+	if (sim_tables_out() != tables)
+		sim_fail("%u tables are out, the hardware's are %lu", sim_tables_out(), tables);
+	if (machine.dma.xlat.table_count != (machine.map_late ? 0 : machine.dma.xlat.built_count))
+		sim_fail("%lu tables of devices are left in NATIVE", machine.dma.xlat.table_count);
 	if (!machine.guard && machine.xlat.table_count != (machine.map_late ? 0 : machine.xlat.built_count))
 		sim_fail("%lu tables are left in NATIVE", machine.xlat.table_count);
 	script_counts.native++;
@@ -523,11 +526,12 @@ void script_run(const uint8_t *data, size_t bytes)
 	script = (struct script){ .data = data, .left = bytes };
 	uint32_t kind = (uint32_t)fetch(1);
 	const struct sim_config config = { .has_1g = !(kind & 1),
+					   .has_iommu = kind & 1,
 					   .map_late = kind >> 1 & 1,
 					   .last_stays_out = (kind & SCRIPT_CPUS) == SCRIPT_ONE_STAYS_OUT,
 					   .reserve_frames = frames[kind >> 4 & 3],
 					   .tables = tables[kind >> 6 & 3] };
-	sim_start(&config);
+	sim_start(&config); /* with an IOMMU where the CPU has the smaller entries: both kinds of each are tried */
 	script.restless = (kind & SCRIPT_CPUS) == SCRIPT_RESTLESS;
 	for (uint32_t i = 0; script.left && i < OPERATIONS_MAX; i++)
 		next_operation();

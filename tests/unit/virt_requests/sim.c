@@ -20,6 +20,7 @@
 
 #include "hw/console.h"
 #include "sim_cpu.h"
+#include "sim_dma.h"
 #include "virt/guard.h"
 #include "virt/memvirt.h"
 #include "virt/own.h"
@@ -105,9 +106,14 @@ uint32_t sim_table_slot(uint64_t address)
 	return (uint32_t)slot;
 }
 
+static bool is_building(const struct xlat *xlat)
+{
+	return !xlat->root || xlat->table_count < xlat->built_count;
+}
+
 void *own_table_alloc(void)
 {
-	bool for_root = !machine.xlat.root || machine.xlat.table_count < machine.xlat.built_count;
+	bool for_root = is_building(&machine.xlat) || (machine.dma.ops && is_building(&machine.dma.xlat));
 
 	if (!for_root && (!sim.left || sim.out >= sim.fixed))
 		return NULL;
@@ -178,6 +184,7 @@ void sim_clear_fresh(void)
 
 static void copy(void *context, const struct mem_move *move, uint32_t count, uint32_t offset, uint32_t bytes)
 {
+	sim_dma_run();
 	for (uint32_t i = 0; i < count; i++)
 		sim_mark_dirty(mfn_address(move[i].to));
 	port_ops.copy(context, move, count, offset, bytes);
@@ -208,10 +215,27 @@ static void lay_out(const struct sim_config *config)
 }
 
 static uint64_t near[SIM_END / MIB(2) - 2]; /* not of all: the long way is one as well */
+static uint64_t dma_near[SIM_END / MIB(2)];
+static _Alignas(PAGE_SIZE) uint8_t dma_memory[SIM_CPUS * (DMA_GROUP + 1) * PAGE_SIZE];
+
+static void make_iommu(const struct sim_config *config)
+{
+	const struct dma_limits limits = { .units = 1, .address_bits = 36, .has_1g = config->has_1g };
+
+	memset(dma_near, 0, sizeof(dma_near));
+	memset(dma_memory, 0, sizeof(dma_memory));
+	if (dma_fixed_bytes(SIM_CPUS) > sizeof(dma_memory))
+		sim_fail("devices want more memory");
+	sim_dma_reset(config->has_iommu);
+	machine.movable = config->has_iommu ? machine.os_ram : machine.dma_free;
+	machine.dma.xlat.near = dma_near;
+	machine.dma.xlat.near_count = ARRAY_SIZE(dma_near);
+	dma_init(config->has_iommu ? &sim_dma_ops : NULL, &limits, dma_memory);
+}
 
 static void make_memory(const struct sim_config *config)
 {
-	struct mem_config memory = { .ram = &machine.os_ram, .movable = &machine.dma_free, .dma_free = &machine.dma_free,
+	struct mem_config memory = { .ram = &machine.os_ram, .movable = &machine.movable, .dma_free = &machine.dma_free,
 				     .reserve_first = mfn_of_address(machine.memory.frames_start),
 				     .reserve_frames = config->reserve_frames, .storage = storage };
 
@@ -228,9 +252,10 @@ static void make_memory(const struct sim_config *config)
 	machine.xlat.boundary = boundaries;
 	machine.xlat.boundary_count = ARRAY_SIZE(boundaries);
 	machine.map_late = config->map_late;
+	make_iommu(config);
 	machine.guard = true;
 	memvirt_init(&memory);
-	sim.fixed = sim.out + config->tables;
+	sim.fixed = sim.out + config->tables + (config->map_late && config->has_iommu ? sim.out : 0);
 	port = port_ops;
 	port.copy = copy;
 	machine.mem.config.port = &port;

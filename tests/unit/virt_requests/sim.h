@@ -13,10 +13,11 @@
 #define SIM_PAGES (SIM_END >> PAGE_SHIFT)
 #define SIM_TLB_ENTRIES 32u
 #define SIM_APIC 0xfee00000ull
-#define SIM_TABLES_MAX 160u
+#define SIM_TABLES_MAX 320u
 
 struct sim_config {
 	bool has_1g, map_late;
+	bool has_iommu;      /* and a device behind it (sim_dma.h) */
 	bool last_stays_out; /* the last CPU is not started: the guard stands */
 	uint32_t reserve_frames, tables; /* beyond those of the Identity root */
 };

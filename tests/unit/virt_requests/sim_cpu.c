@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "sim_cpu.h"
+#include "sim_dma.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,7 @@ static void let_others(void)
 {
 	struct sim_cpu *self = current;
 
+	sim_dma_run();
 	swapcontext(&self->context, &scheduler);
 }
 
