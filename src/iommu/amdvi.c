@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the units, and the device table that they share: every device id has the same entry, so that whatever PCI functions there are, or
- * come, they translate. NATIVE is off (IommuEn clear): no table is walked at all (decision 13).
+ * come, they translate. NATIVE is off (IommuEn clear): no table is walked at all (decisions 13, 15).
  *
  *              IommuEn   entries
  *     NATIVE   0         pass                a unit that is off takes no command, so nothing of the map may be left in its caches:
@@ -60,7 +60,7 @@ const char *amdvi_probe(const struct ivrs *ivrs, uint64_t ram_end, uint32_t addr
 		return line;
 	}
 	limits->has_1g = true;
-	limits->address_bits = table_shift(TABLE_LEVELS + 1); /* every unit has tables of four levels (3.4.8, HATS) */
+	limits->address_bits = table_shift(TABLE_LEVELS + 1); /* every unit has tables of four levels (3.4, HATS) */
 	lower(&limits->address_bits, address_bits);
 	lower(&limits->address_bits, ivrs->address_bits);
 	return ram_end > 1ull << limits->address_bits ? "the IOMMUs do not reach all RAM" : NULL;

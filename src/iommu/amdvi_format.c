@@ -2,7 +2,7 @@
 /*
  * Owns the bits. NextLevel of an entry says of which level the table is that it leads to; 0: it maps, in the size of its own level. Rights are
  * the least of those on the way. FC: the CPUs' caches see what devices write, whatever a device asks for; the merge relies on it (decision 14). What
- * lies at the interrupt range of the processors is no memory for a device: a write there is a message, which no table maps (2.1.2). Nothing in the
+ * lies at the interrupt range of the processors is no memory for a device: a write there is a message, which no table maps (2.2.5). Nothing in the
  * specification forbids two sizes of one translation at once that mean the same.
  */
 #include "iommu/amdvi_format.h"

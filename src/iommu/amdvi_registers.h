@@ -77,7 +77,7 @@ struct amdvi_device {
 #define DEVICE_LINT0_PASS (1ull << 62)
 #define DEVICE_LINT1_PASS (1ull << 63)
 
-_Static_assert(sizeof(struct amdvi_device) == 32, "2.2.2.1");
+_Static_assert(sizeof(struct amdvi_device) == 32, "2.2.2");
 
 /* The command buffer and the event log: a page each, of as many entries as the code in the base register says. */
 struct amdvi_command {

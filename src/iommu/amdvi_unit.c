@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns a unit's registers, its command buffer and its event log. Commands are handed over in groups, each waited for, so the buffer is empty
- * between calls. Commands are only fetched, and events only logged, while the unit is on (3.4.4).
+ * between calls. Commands are only fetched, and events only logged, while the unit is on (3.4, IOMMU Control Register).
  *
  * A COMPLETION_WAIT behind invalidations ends when those are complete, and when no transaction that used what they invalidate is under way any
  * more: reads have their answers, and writes are visible (2.4.1). That is the drain.
@@ -133,7 +133,7 @@ bool amdvi_unit_stop(struct amdvi_unit *unit)
 	return wait_status(unit, STATUS_RUN, 0) && !amdvi_unit_is_on(unit);
 }
 
-/* Both rings empty: written while they are off (3.4.2, 3.4.3, 3.4.13 on). */
+/* Both rings empty: written while they are off (3.4). */
 static void empty_rings(struct amdvi_unit *unit)
 {
 	unit->head = unit->tail = 0;
