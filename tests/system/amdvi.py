@@ -22,9 +22,9 @@ DEVICES = 1 << 16
 INTERRUPTS = range(0xFEE00000, 0xFEF00000)
 
 
-def arguments(*more):
-    """QEMU's arguments for a machine with one unit. Its remapping of interrupts loses those for any CPU but the first (source), used or not."""
-    return ["-device", ",".join(["amd-iommu", "intremap=off", *more])]
+def arguments(intremap="off"):
+    """QEMU's arguments for a machine with one unit."""
+    return ["-device", f"amd-iommu,intremap={intremap}"]
 
 
 def register(machine, offset):
