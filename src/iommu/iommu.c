@@ -12,36 +12,40 @@ _Static_assert(DMAR_UNITS_MAX <= IOMMU_UNITS_MAX && IVRS_UNITS_MAX <= IOMMU_UNIT
 _Static_assert(DMAR_RESERVED_MAX <= IOMMU_RESERVED_MAX && IVRS_RESERVED_MAX <= IOMMU_RESERVED_MAX, "all are kept");
 
 static const char *const signatures[] = { "DMAR", "IVRS" };
-static struct dmar dmar; /* too large for the stack */
-static struct ivrs ivrs;
+static union { /* too large for the stack */
+	struct dmar dmar;
+	struct ivrs ivrs;
+} parsed;
 static char line[120];
 
 static const char *find_vtd(const uint8_t *table, uint32_t bytes, uint64_t ram_end, uint32_t address_bits, struct iommu *out)
 {
-	const char *why = acpi_dmar_parse(table, bytes, &dmar);
+	struct dmar *dmar = &parsed.dmar;
+	const char *why = acpi_dmar_parse(table, bytes, dmar);
 
-	out->unit_count = dmar.unit_count;
-	for (uint32_t i = 0; i < dmar.unit_count; i++)
-		out->registers[i] = (struct range){ dmar.unit[i].registers, dmar.unit[i].registers + dmar.unit[i].bytes, RANGE_RESERVED };
-	out->reserved_count = dmar.reserved_count;
-	memcpy(out->reserved, dmar.reserved, sizeof(dmar.reserved));
+	out->unit_count = dmar->unit_count;
+	for (uint32_t i = 0; i < dmar->unit_count; i++)
+		out->registers[i] = (struct range){ dmar->unit[i].registers, dmar->unit[i].registers + dmar->unit[i].bytes, RANGE_RESERVED };
+	out->reserved_count = dmar->reserved_count;
+	memcpy(out->reserved, dmar->reserved, sizeof(dmar->reserved));
 	if (!why)
-		why = vtd_probe(&dmar, ram_end, address_bits, &out->limits, line);
+		why = vtd_probe(dmar, ram_end, address_bits, &out->limits, line);
 	out->kind = why ? SCRIM_IOMMU_NONE : SCRIM_IOMMU_VTD;
 	return why;
 }
 
 static const char *find_amdvi(const uint8_t *table, uint32_t bytes, uint64_t ram_end, uint32_t address_bits, struct iommu *out)
 {
-	const char *why = acpi_ivrs_parse(table, bytes, &ivrs);
+	struct ivrs *ivrs = &parsed.ivrs;
+	const char *why = acpi_ivrs_parse(table, bytes, ivrs);
 
-	out->unit_count = ivrs.unit_count;
-	for (uint32_t i = 0; i < ivrs.unit_count; i++)
-		out->registers[i] = (struct range){ ivrs.unit[i].registers, ivrs.unit[i].registers + AMDVI_REGISTERS_BYTES, RANGE_RESERVED };
-	out->reserved_count = ivrs.reserved_count;
-	memcpy(out->reserved, ivrs.reserved, sizeof(ivrs.reserved));
+	out->unit_count = ivrs->unit_count;
+	for (uint32_t i = 0; i < ivrs->unit_count; i++)
+		out->registers[i] = (struct range){ ivrs->unit[i].registers, ivrs->unit[i].registers + AMDVI_REGISTERS_BYTES, RANGE_RESERVED };
+	out->reserved_count = ivrs->reserved_count;
+	memcpy(out->reserved, ivrs->reserved, sizeof(ivrs->reserved));
 	if (!why)
-		why = amdvi_probe(&ivrs, ram_end, address_bits, &out->limits, line);
+		why = amdvi_probe(ivrs, ram_end, address_bits, &out->limits, line);
 	out->kind = why ? SCRIM_IOMMU_NONE : SCRIM_IOMMU_AMDVI;
 	return why;
 }

@@ -336,7 +336,8 @@ static uint64_t *reach_entry(struct xlat *xlat, uint64_t address)
 	return entry;
 }
 
-static uint64_t absent(const struct xlat_format *format, mfn_t frame) { return mfn_address(frame) | (format->leaf & ~format->present); }
+/* Of an entry that is absent. */
+static uint64_t absent_bits(const struct xlat *xlat) { return xlat->format->leaf & ~xlat->format->present; }
 
 static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access)
 {
@@ -344,7 +345,7 @@ static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access acce
 	uint64_t *entry = near ? &near[page.n % TABLE_ENTRIES] : reach_entry(xlat, gfn_address(page));
 
 	if (access == MEM_ACCESS_NONE) {
-		store(xlat, entry, absent(xlat->format, frame));
+		store(xlat, entry, mfn_address(frame) | absent_bits(xlat));
 		return;
 	}
 	store(xlat, entry, leaf(xlat, mfn_address(frame), 1) & ~(access == MEM_ACCESS_ALL ? 0 : xlat->format->write));
@@ -362,15 +363,14 @@ static uint64_t near_for_many(const struct xlat *xlat)
 
 static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 {
-	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat);
-	const struct xlat_format *const format = xlat->format;
+	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat), bits = absent_bits(xlat);
 
 	for (const struct mem_move *end = move + count; move < end; move++) {
 		gfn_t page = move->page;
 		uint64_t *table = near_table(near, near_count, page);
 
 		if (table)
-			__atomic_store_n(&table[page.n % TABLE_ENTRIES], absent(format, move->from), __ATOMIC_RELEASE);
+			__atomic_store_n(&table[page.n % TABLE_ENTRIES], mfn_address(move->from) | bits, __ATOMIC_RELEASE);
 		else
 			set(xlat, move->page, move->from, MEM_ACCESS_NONE);
 	}
@@ -378,15 +378,14 @@ static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 
 static void show(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 {
-	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat);
-	const struct xlat_format *const format = xlat->format;
+	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat), bits = xlat->format->leaf;
 
 	for (const struct mem_move *end = move + count; move < end; move++) {
 		gfn_t page = move->page;
 		uint64_t *table = near_table(near, near_count, page);
 
 		if (table)
-			__atomic_store_n(&table[page.n % TABLE_ENTRIES], mfn_address(move->to) | format->leaf, __ATOMIC_RELEASE);
+			__atomic_store_n(&table[page.n % TABLE_ENTRIES], mfn_address(move->to) | bits, __ATOMIC_RELEASE);
 		else
 			set(xlat, move->page, move->to, MEM_ACCESS_ALL);
 	}

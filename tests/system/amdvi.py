@@ -10,6 +10,7 @@ import struct
 from registry import check, check_equal
 
 KIND = "amd-vi"
+TRACE = "amdvi_translation_result"  # of QEMU's: a translation for a device
 REGISTERS = 0xFED80000
 DEVICE_TABLE, CONTROL, EVENT_TAIL, STATUS = 0x00, 0x18, 0x2018, 0x2020
 ON = 1 << 0

@@ -10,6 +10,7 @@ import struct
 from registry import check, check_equal
 
 KIND = "vt-d"
+TRACE = "vtd_iotlb_page_update"  # of QEMU's: a translation for a device
 REGISTERS = 0xFED90000
 ECAP, GSTS, RTADDR, FSTS = 0x10, 0x1C, 0x20, 0x34
 TES, QIES = 1 << 31, 1 << 26
