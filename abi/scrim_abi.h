@@ -278,7 +278,7 @@ enum scrim_exit {
 	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
 	  "shutdown", "other", "cmos", "page-fault", "invlpg", "paging" }
 
-enum scrim_iommu { SCRIM_IOMMU_NONE = 0, SCRIM_IOMMU_VTD };
+enum scrim_iommu { SCRIM_IOMMU_NONE = 0, SCRIM_IOMMU_VTD, SCRIM_IOMMU_AMDVI };
 
 enum scrim_vendor { SCRIM_VENDOR_AMD = 0, SCRIM_VENDOR_INTEL };
 enum scrim_backend { SCRIM_BACKEND_NATIVE = 0, SCRIM_BACKEND_NESTED, SCRIM_BACKEND_SHADOW, SCRIM_BACKEND_VTLB };

@@ -1,4 +1,4 @@
-# Fuzz targets: each tests/fuzz/fuzz_*.c with the pure boot code (fuzz_request: see below), under libFuzzer, ASan and UBSan. Needs clang.
+# Fuzz targets: each tests/fuzz/fuzz_*.c with the pure boot code and parsers (fuzz_request: see below), under libFuzzer, ASan and UBSan. Needs clang.
 # Works by itself too: make -f mk/fuzz.mk fuzz FUZZ_SECONDS=60
 ifndef WARNINGS
 include mk/flags.mk
@@ -7,7 +7,7 @@ FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 5
 FUZZ_SAN := -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
 FUZZ_CFLAGS := $(CSTD) -O1 -g $(WARNINGS) $(FUZZ_SAN) -Isrc -Iabi -Itests/fuzz
-FUZZ_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/boot/*.c)
+FUZZ_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/boot/*.c) src/hw/acpi_dmar.c src/hw/acpi_ivrs.c
 FUZZ_OBJ := $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_SRC))
 # fuzz_request: src/virt on the simulated machine of a unit test (host.mk). What is below it is compiled without a look at each
 # comparison, what checks without counters as well: they are most of the time. Less per input, since each byte is a whole operation.

@@ -3,7 +3,7 @@
 UNIT_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_CFLAGS := $(CSTD) -O1 -g $(WARNINGS) $(UNIT_SAN) -fno-omit-frame-pointer -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1
 PURE_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/mem/*.c) \
-	    $(wildcard src/boot/*.c) $(wildcard src/xlat/*.c) src/svm/svm_decode.c src/svm/svm_probe.c src/hw/acpi_dmar.c src/iommu/vtd_format.c
+	    $(wildcard src/boot/*.c) $(wildcard src/xlat/*.c) src/svm/svm_decode.c src/svm/svm_probe.c src/hw/acpi_dmar.c src/hw/acpi_ivrs.c src/iommu/vtd_format.c src/iommu/amdvi_format.c
 FAKE_SRC := $(wildcard tests/unit/fake_*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/obj/%.o,$(PURE_SRC) $(FAKE_SRC))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -58,5 +58,16 @@ $(BUILD)/unit/vtd/%.o: %.c
 $(BUILD)/unit/test_vtd_units: $(VTD_TEST_OBJ) $(BUILD)/unit/libpure.a
 	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
 
-unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests $(BUILD)/unit/test_vtd_units
+AMDVI_TEST := tests/unit/amdvi_units
+AMDVI_TEST_SRC := src/iommu/amdvi.c src/iommu/amdvi_unit.c src/iommu/amdvi_cover.c $(wildcard $(AMDVI_TEST)/*.c)
+AMDVI_TEST_OBJ := $(patsubst %.c,$(BUILD)/unit/amdvi/%.o,$(AMDVI_TEST_SRC))
+
+$(BUILD)/unit/amdvi/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -I$(AMDVI_TEST) $(UNIT_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/unit/test_amdvi_units: $(AMDVI_TEST_OBJ) $(BUILD)/unit/libpure.a
+	$(Q)$(CC) $(UNIT_SAN) $^ -lcmocka -o $@
+
+unit-build: $(UNIT_TESTS) $(BUILD)/unit/test_virt_requests $(BUILD)/unit/test_vtd_units $(BUILD)/unit/test_amdvi_units
 -include $(shell find $(BUILD)/unit -name '*.d' 2>/dev/null)

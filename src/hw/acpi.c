@@ -2,6 +2,7 @@
 /* Reads firmware's tables where they lie; owns nothing. Every length of theirs is bounded before it is followed. */
 #include "hw/acpi.h"
 
+#include "base/bytes.h"
 #include "base/str.h"
 #include "hw/apic.h"
 
@@ -37,20 +38,11 @@ _Static_assert(sizeof(struct rsdp) == 36, "ACPI 6.5, 5.2.5.3");
 #define MADT_LOCAL_X2APIC 9u
 #define MADT_ENABLED 1u
 
-static uint8_t sum(const uint8_t *bytes, uint64_t count)
-{
-	uint8_t total = 0;
-
-	while (count--)
-		total = (uint8_t)(total + *bytes++);
-	return total;
-}
-
 static uint64_t search_rsdp(uint64_t start, uint64_t end)
 {
 	for (uint64_t at = start; at + RSDP_V1_BYTES <= end; at += 16) {
 		const uint8_t *p = (const uint8_t *)(uintptr_t)at;
-		if (!memcmp(p, "RSD PTR ", 8) && !sum(p, RSDP_V1_BYTES))
+		if (!memcmp(p, "RSD PTR ", 8) && !sum_u8(p, RSDP_V1_BYTES))
 			return at;
 	}
 	return 0;

@@ -115,19 +115,10 @@ static const char *add_structure(const uint8_t *table, uint32_t at, uint32_t len
 	return type == TYPE_UNIT ? add_unit(table, at, length, out) : NULL;
 }
 
-static bool is_sum_right(const uint8_t *table, uint32_t bytes)
-{
-	uint8_t sum = 0;
-
-	for (uint32_t i = 0; i < bytes; i++)
-		sum = (uint8_t)(sum + table[i]);
-	return sum == 0;
-}
-
 const char *acpi_dmar_parse(const uint8_t *table, uint32_t bytes, struct dmar *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (bytes < HEAD_BYTES || !is_sum_right(table, bytes))
+	if (bytes < HEAD_BYTES || sum_u8(table, bytes))
 		return "ACPI DMAR: too short, or its checksum is wrong";
 	out->address_bits = table[AT_WIDTH] + 1u;
 	for (uint32_t at = HEAD_BYTES; at < bytes;) {

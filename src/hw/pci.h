@@ -6,6 +6,12 @@
 
 /* `function`: device << 3 | function. */
 
+/* 32 bits of its configuration space; `offset`: less than 256, a multiple of 4. */
+uint32_t pci_read(uint8_t bus, uint8_t function, uint32_t offset);
+
+/* Its class and subclass. */
+uint16_t pci_class(uint8_t bus, uint8_t function);
+
 /* A function answers there. */
 bool pci_is_there(uint8_t bus, uint8_t function);
 

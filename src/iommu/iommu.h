@@ -2,15 +2,21 @@
 /* Provides the finding of the machine's IOMMUs, of whatever kind, at boot. What they do from then on is struct dma_ops' (virt/dma.h). */
 #pragma once
 
+#include "base/ranges.h"
 #include "hw/acpi.h"
-#include "hw/acpi_dmar.h"
 #include "virt/dma.h"
 
-/* What was found. Points nowhere: it is found by the first half of boot and used by the second. */
+#define IOMMU_UNITS_MAX 32u
+#define IOMMU_RESERVED_MAX 64u
+
+/* What was found, also of units that cannot be used. Points nowhere: it is found by the first half of boot and used by the second. */
 struct iommu {
 	enum scrim_iommu kind; /* SCRIM_IOMMU_NONE: there is none, or none that can be used */
 	struct dma_limits limits;
-	struct dmar dmar;      /* of VT-d; units and reserved ranges, also of units that cannot be used */
+	uint32_t unit_count;
+	struct range registers[IOMMU_UNITS_MAX]; /* a unit's each */
+	uint32_t reserved_count;
+	struct range reserved[IOMMU_RESERVED_MAX]; /* memory that devices use at firmware's behest */
 };
 
 /*

@@ -16,9 +16,8 @@
 #include "iommu/vtd_cover.h"
 #include "iommu/vtd_format.h"
 #include "iommu/vtd_unit.h"
+#include "iommu/write_back.h"
 #include "xlat/table.h"
-
-#define LINE_BYTES 64u /* of a cache: the least that any CPU with this unit flushes */
 
 static struct {
 	uint32_t count;
@@ -90,14 +89,9 @@ const char *vtd_probe(const struct dmar *dmar, uint64_t ram_end, uint32_t addres
 
 static void wrote(void *context, const void *at, uint64_t bytes)
 {
-	uint64_t line = align_down((uint64_t)(uintptr_t)at, LINE_BYTES), end = (uint64_t)(uintptr_t)at + bytes;
-
 	(void)context;
-	if (vtd.coherent)
-		return;
-	mfence();
-	for (; line < end; line += LINE_BYTES)
-		clflush((const void *)(uintptr_t)line);
+	if (!vtd.coherent)
+		write_back(at, bytes);
 }
 
 /* What the units walk: the map's table has four levels. The first entry of the fourth leads to all that three can translate. */

@@ -139,6 +139,34 @@ static void read_cpu(void)
 	}
 }
 
+/* A piece of RAM that devices use at firmware's behest. */
+static bool find_used_by_devices(struct range *piece)
+{
+	const struct range_list *map = &boot.info.memory;
+
+	for (uint32_t i = 0; i < map->count; i++)
+		for (uint32_t j = 0; j < boot.iommu.reserved_count; j++) {
+			const struct range *ram = &map->entry[i], *used = &boot.iommu.reserved[j];
+			piece->start = ram->start > used->start ? ram->start : used->start;
+			piece->end = ram->end < used->end ? ram->end : used->end;
+			if (ram->type == RANGE_RAM && piece->start < piece->end)
+				return true;
+		}
+	return false;
+}
+
+/* Firmware should not call it RAM (VT-d specification, 8.4; AMD's, 5.2). Where it does all the same, the OS gets none of it, and so it never moves. */
+static void reserve_used_by_devices(void)
+{
+	struct range piece;
+
+	while (find_used_by_devices(&piece))
+		if (!ranges_set_type(&boot.info.memory, piece.start, piece.end, RANGE_RESERVED)) {
+			refuse("firmware's memory map has too many pieces to take out of it what its devices use: booting without Scrim");
+			return;
+		}
+}
+
 static void read_machine(void)
 {
 	const struct range_list *memory = &boot.info.memory;
@@ -150,7 +178,8 @@ static void read_machine(void)
 	const char *why = iommu_find(&boot.acpi, boot.ram_end, boot.address_bits, &boot.iommu);
 	if (why && boot.serve)
 		console_line("%s; pages may be displaced only where dma-free= says", why);
-	if (memory->count + OWN_RANGES + 2 * boot.iommu.dmar.unit_count > RANGES_MAX)
+	reserve_used_by_devices();
+	if (memory->count + OWN_RANGES + 2 * boot.iommu.unit_count > RANGES_MAX)
 		refuse("firmware's memory map has too many pieces to take Scrim's own out of it: booting without Scrim");
 	if (boot.acpi.id_too_large)
 		refuse("a CPU has an APIC id of 255 or more, which needs interrupt remapping: booting without Scrim");
@@ -327,26 +356,14 @@ static void reserve_own_memory(void)
 
 	CHECK(ranges_set_type(map, p->own_start, p->own_end, RANGE_RESERVED));
 	CHECK(ranges_set_type(map, p->startup_page, p->startup_page + PAGE_SIZE, RANGE_RESERVED));
-	for (uint32_t i = 0; i < boot.iommu.dmar.unit_count; i++) {
-		const struct dmar_unit *unit = &boot.iommu.dmar.unit[i];
-		CHECK(ranges_set_type(map, unit->registers, unit->registers + unit->bytes, RANGE_RESERVED));
-	}
+	for (uint32_t i = 0; i < boot.iommu.unit_count; i++)
+		CHECK(ranges_set_type(map, boot.iommu.registers[i].start, boot.iommu.registers[i].end, RANGE_RESERVED));
 	for (uint32_t i = 0; i < map->count; i++)
 		if (map->entry[i].type == RANGE_RAM)
 			CHECK(ranges_add(&machine.os_ram, map->entry[i].start, map->entry[i].end, RANGE_RAM));
 }
 
-/* What devices use at firmware's behest stays where it is. A list that has no room for it is given up: nothing of it may be displaced. */
-static void take_out_reserved(struct range_list *list)
-{
-	for (uint32_t i = 0; i < boot.iommu.dmar.reserved_count; i++) {
-		const struct range *reserved = &boot.iommu.dmar.reserved[i];
-		if (!ranges_set_type(list, reserved->start, reserved->end, RANGE_RESERVED))
-			list->count = 0;
-	}
-}
-
-/* Devices are Scrim's to translate from here on, where that can be; the OS finds no IOMMU. Then where pages may be displaced. */
+/* Devices are Scrim's to translate from here on, where that can be; the OS finds no IOMMU. */
 static void take_iommu(void)
 {
 	const struct dma_ops *ops = NULL;
@@ -360,9 +377,6 @@ static void take_iommu(void)
 		dma_init(ops, &boot.iommu.limits, own_alloc(dma_fixed_bytes(machine.cpu_count)));
 	}
 	machine.dma_free = boot.options.dma_free_all ? machine.os_ram : boot.options.dma_free;
-	take_out_reserved(&machine.dma_free);
-	machine.movable = ops ? machine.os_ram : machine.dma_free;
-	take_out_reserved(&machine.movable);
 	if (iommu_hide(&boot.acpi))
 		console_line("the IOMMUs are hidden from the OS");
 }
@@ -378,7 +392,7 @@ static bool is_tcg(void)
 static void make_memory(void)
 {
 	struct mem_config config = {
-		.ram = &machine.os_ram, .movable = &machine.movable, .dma_free = &machine.dma_free, .reserve_first = mfn_of_address(own_frames_start()),
+		.ram = &machine.os_ram, .dma_free = &machine.dma_free, .reserve_first = mfn_of_address(own_frames_start()),
 		.reserve_frames = own_reserve_frames(boot.demand.reserve_bytes),
 		.storage = own_alloc(mem_storage_bytes(boot.ram_end, boot.ram_end))
 	};

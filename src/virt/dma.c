@@ -49,9 +49,9 @@ void dma_init(const struct dma_ops *ops, const struct dma_limits *limits, void *
 		CHECK(dma->xlat.ops->build(&dma->xlat));
 }
 
-bool dma_is_driven(void)
+const struct range_list *dma_movable(void)
 {
-	return machine.dma.ops;
+	return machine.dma.ops ? &machine.os_ram : &machine.dma_free;
 }
 
 bool dma_translates(void)
@@ -71,7 +71,7 @@ void dma_start(void)
 	if (dma->translating)
 		return;
 	dma->ops = NULL;
-	machine.movable = machine.dma_free;
+	machine.mem.config.movable = dma_movable();
 	dma->xlat.ops->drop(&dma->xlat);
 }
 

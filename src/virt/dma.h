@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/ranges.h"
 #include "mem/mem_port.h"
 #include "xlat/xlat.h"
 
@@ -64,8 +65,8 @@ uint64_t dma_fixed_bytes(uint32_t cpus);
 /* Boot: `memory` has that many zeroed bytes; machine.dma.xlat's near and near_count are set. `ops` NULL: there is none. */
 void dma_init(const struct dma_ops *ops, const struct dma_limits *limits, void *memory);
 
-/* Whether pages may be displaced where devices write. */
-bool dma_is_driven(void);
+/* Where pages may be displaced: where devices write, too, if there is an IOMMU that can be used. */
+const struct range_list *dma_movable(void);
 
 /* Devices translate from here on, by the Identity table. Where a unit refuses they do not, and from now on there is no IOMMU that can be used. */
 void dma_start(void);

@@ -63,8 +63,7 @@ struct machine {
 	uint64_t *share_slots;      /* its memory, share_slot_count of them, a power of two */
 	uint64_t share_slot_count;
 	struct range_list os_ram;   /* normalized, RAM only */
-	struct range_list dma_free; /* normalized; what dma-free= names, less what firmware's devices use */
-	struct range_list movable;  /* normalized: where pages may be displaced */
+	struct range_list dma_free; /* normalized */
 	struct machine_memory memory;
 	struct machine_counters count;
 	struct machine_operation last;

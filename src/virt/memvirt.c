@@ -23,6 +23,7 @@ void memvirt_init(const struct mem_config *config)
 	machine.xlat.port = port_tables;
 	full.port = &port_ops;
 	full.port_context = &machine.xlat;
+	full.movable = dma_movable();
 	mem_init(&machine.mem, &full);
 	machine.state = SCRIM_NATIVE;
 	machine.backend = SCRIM_BACKEND_NESTED;

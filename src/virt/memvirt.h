@@ -8,7 +8,7 @@
 #include "mem/memvirt_state.h"
 #include "virt/machine.h"
 
-/* At boot: engine, back-end, Identity root. Pages for tables come from `own.h`. */
+/* At boot, behind dma_init(): engine, back-end, Identity root. Pages for tables come from `own.h`; port and `movable` of the configuration from here. */
 void memvirt_init(const struct mem_config *config);
 
 /* True when a CPU that starts now must translate for the memory's sake. */

@@ -74,10 +74,8 @@ static uint64_t pages_managed(void)
 	struct range piece;
 
 	for (uint64_t i = 0; managed_range(i, &piece); i++)
-		for (uint32_t j = 0; j < machine.movable.count; j++) {
-			const struct range *b = &machine.movable.entry[j];
-			if (b->type != RANGE_RAM)
-				continue;
+		for (uint32_t j = 0; j < machine.mem.config.movable->count; j++) {
+			const struct range *b = &machine.mem.config.movable->entry[j];
 			uint64_t start = align_up(piece.start > b->start ? piece.start : b->start, PAGE_SIZE);
 			uint64_t end = align_down(piece.end < b->end ? piece.end : b->end, PAGE_SIZE);
 			pages += start < end ? (end - start) >> PAGE_SHIFT : 0;
@@ -179,7 +177,7 @@ static uint64_t info_of_machine(enum scrim_info item)
 	case SCRIM_INFO_PAUSE_US:
 		return moving_pause_us();
 	default:
-		return ranges_pages(&machine.movable, RANGE_RAM) != 0; /* SCRIM_INFO_DMA_FREE */
+		return machine.mem.config.movable->count != 0; /* SCRIM_INFO_DMA_FREE */
 	}
 }
 

@@ -32,6 +32,11 @@ struct xlat_format {
 	uint64_t table;   /* an entry that leads to a table */
 	uint64_t leaf;    /* one that maps, with all rights */
 	uint64_t large;   /* the same above the lowest level: and these */
+	/*
+	 * 0: every step of a walk goes down a level, and above the lowest an entry without `large` leads to a table. Else an entry says where it
+	 * leads: to a table of level n where n times this is added to it, n at most 7, and nowhere with n = 0.
+	 */
+	uint64_t next_level;
 	uint64_t apart_start, apart_end; /* within 2 MiB; has entries of 4 KiB from the start */
 	bool apart_is_hole;              /* and nothing is mapped there */
 	/*

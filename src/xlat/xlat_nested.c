@@ -58,9 +58,10 @@ static void forget_near(struct xlat *xlat)
 		memset(xlat->near, 0, xlat->near_count * sizeof(*xlat->near));
 }
 
-static uint64_t entry_of_table(const struct xlat *xlat, const uint64_t *table)
+/* Of a table of `level`. */
+static uint64_t entry_of_table(const struct xlat *xlat, const uint64_t *table, uint32_t level)
 {
-	return xlat->port.machine_of(xlat->port.context, table) | xlat->format->table;
+	return xlat->port.machine_of(xlat->port.context, table) | xlat->format->table | level * xlat->format->next_level;
 }
 
 static uint64_t leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
@@ -70,7 +71,9 @@ static uint64_t leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
 
 static bool is_table(const struct xlat *xlat, uint64_t entry, uint32_t level)
 {
-	return level > 1 && entry && !(entry & xlat->format->large);
+	const struct xlat_format *format = xlat->format;
+
+	return level > 1 && entry && (format->next_level ? entry & 7 * format->next_level : !(entry & format->large));
 }
 
 static bool is_present(const struct xlat *xlat, uint64_t entry)
@@ -134,7 +137,7 @@ static bool build_directory(struct xlat *xlat, uint64_t *directory, uint64_t sta
 		if (!table)
 			return false;
 		fill_identity(xlat, table, address, 2);
-		directory[i] = entry_of_table(xlat, table);
+		directory[i] = entry_of_table(xlat, table, 1);
 	}
 	wrote(xlat, directory, PAGE_SIZE);
 	return true;
@@ -150,7 +153,7 @@ static bool build_512g(struct xlat *xlat, uint64_t *pointers, uint64_t start, ui
 		uint64_t *directory = take_table(xlat);
 		if (!directory)
 			return false;
-		pointers[i] = entry_of_table(xlat, directory);
+		pointers[i] = entry_of_table(xlat, directory, 2);
 		if (!build_directory(xlat, directory, address))
 			return false;
 	}
@@ -206,7 +209,7 @@ static bool build(struct xlat *xlat)
 	for (uint64_t start = 0; start < end; start += 1ull << table_shift(4)) {
 		uint64_t *pointers = take_table(xlat);
 		if (pointers)
-			top[table_index(start, 4)] = entry_of_table(xlat, pointers);
+			top[table_index(start, 4)] = entry_of_table(xlat, pointers, 3);
 		if (!pointers || !build_512g(xlat, pointers, start, end)) {
 			drop(xlat);
 			return false;
@@ -255,10 +258,10 @@ static void split(struct xlat *xlat, uint64_t *entry, uint32_t level, uint64_t a
 	for (uint32_t below = level - 1; below > 1; below--) {
 		uint64_t *next = take_spare(xlat);
 		fill_identity(xlat, next, align_down(address, 1ull << table_shift(below)), below);
-		store(xlat, &table[table_index(address, below)], entry_of_table(xlat, next));
+		store(xlat, &table[table_index(address, below)], entry_of_table(xlat, next, below - 1));
 		table = next;
 	}
-	store(xlat, entry, entry_of_table(xlat, top_table) & ~(xlat->format->in_place ? 0 : xlat->format->present));
+	store(xlat, entry, entry_of_table(xlat, top_table, level - 1) & ~(xlat->format->in_place ? 0 : xlat->format->present));
 }
 
 static void keep_near(struct xlat *xlat, gfn_t page, const uint64_t *entry)
@@ -333,7 +336,8 @@ static uint64_t *reach_entry(struct xlat *xlat, uint64_t address)
 	return entry;
 }
 
-static uint64_t absent(const struct xlat_format *format, mfn_t frame) { return mfn_address(frame) | (format->leaf & ~format->present); }
+/* Of an entry that is absent. */
+static uint64_t absent_bits(const struct xlat *xlat) { return xlat->format->leaf & ~xlat->format->present; }
 
 static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access access)
 {
@@ -341,7 +345,7 @@ static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access acce
 	uint64_t *entry = near ? &near[page.n % TABLE_ENTRIES] : reach_entry(xlat, gfn_address(page));
 
 	if (access == MEM_ACCESS_NONE) {
-		store(xlat, entry, absent(xlat->format, frame));
+		store(xlat, entry, mfn_address(frame) | absent_bits(xlat));
 		return;
 	}
 	store(xlat, entry, leaf(xlat, mfn_address(frame), 1) & ~(access == MEM_ACCESS_ALL ? 0 : xlat->format->write));
@@ -359,15 +363,14 @@ static uint64_t near_for_many(const struct xlat *xlat)
 
 static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 {
-	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat);
-	const struct xlat_format *const format = xlat->format;
+	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat), bits = absent_bits(xlat);
 
 	for (const struct mem_move *end = move + count; move < end; move++) {
 		gfn_t page = move->page;
 		uint64_t *table = near_table(near, near_count, page);
 
 		if (table)
-			__atomic_store_n(&table[page.n % TABLE_ENTRIES], absent(format, move->from), __ATOMIC_RELEASE);
+			__atomic_store_n(&table[page.n % TABLE_ENTRIES], mfn_address(move->from) | bits, __ATOMIC_RELEASE);
 		else
 			set(xlat, move->page, move->from, MEM_ACCESS_NONE);
 	}
@@ -375,15 +378,14 @@ static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 
 static void show(struct xlat *xlat, const struct mem_move *move, uint32_t count)
 {
-	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat);
-	const struct xlat_format *const format = xlat->format;
+	const uint64_t *const near = xlat->near, near_count = near_for_many(xlat), bits = xlat->format->leaf;
 
 	for (const struct mem_move *end = move + count; move < end; move++) {
 		gfn_t page = move->page;
 		uint64_t *table = near_table(near, near_count, page);
 
 		if (table)
-			__atomic_store_n(&table[page.n % TABLE_ENTRIES], mfn_address(move->to) | format->leaf, __ATOMIC_RELEASE);
+			__atomic_store_n(&table[page.n % TABLE_ENTRIES], mfn_address(move->to) | bits, __ATOMIC_RELEASE);
 		else
 			set(xlat, move->page, move->to, MEM_ACCESS_ALL);
 	}

@@ -9,6 +9,8 @@ import struct
 
 from registry import check, check_equal
 
+KIND = "vt-d"
+TRACE = "vtd_iotlb_page_update"  # of QEMU's: a translation for a device
 REGISTERS = 0xFED90000
 ECAP, GSTS, RTADDR, FSTS = 0x10, 0x1C, 0x20, 0x34
 TES, QIES = 1 << 31, 1 << 26
@@ -40,6 +42,11 @@ def register(machine, offset):
 
 def is_translating(machine):
     return bool(register(machine, GSTS) & TES)
+
+
+def check_off(machine):
+    """Nothing is translated, and no queue is on."""
+    check_equal(register(machine, GSTS) & (TES | QIES), 0, "translation and queue in NATIVE")
 
 
 def check_quiet(machine, what):

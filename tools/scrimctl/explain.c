@@ -23,7 +23,7 @@ static const char *const by_status[] = {
 	[SCRIM_EALIGN] = "this is not the start of a page; give a multiple of 4096 (0x1000)",
 	[SCRIM_EDMA] =
 		"a device may write to this page, and no IOMMU that Scrim can drive translates for it; enable VT-d "
-		"(Intel) in the firmware's set-up, or name memory that no device uses with the boot option dma-free=, see scrim(7)",
+		"(Intel) or AMD-Vi (AMD) in the firmware's set-up, or name memory that no device uses with the boot option dma-free=, see scrim(7)",
 	[SCRIM_ENOFRAME] =
 		"no free frame is left; bring pages home with scrimctl devirtualize, or boot with a larger reserve=",
 	[SCRIM_ENOTABLE] =

@@ -38,6 +38,7 @@ static const char *const backend_names[] = {
 static const char *const iommu_names[] = {
 	[SCRIM_IOMMU_NONE] = "none",
 	[SCRIM_IOMMU_VTD] = "vt-d",
+	[SCRIM_IOMMU_AMDVI] = "amd-vi",
 };
 
 static const char *const reverse_names[] = {

@@ -227,7 +227,6 @@ static void make_iommu(const struct sim_config *config)
 	if (dma_fixed_bytes(SIM_CPUS) > sizeof(dma_memory))
 		sim_fail("devices want more memory");
 	sim_dma_reset(config->has_iommu);
-	machine.movable = config->has_iommu ? machine.os_ram : machine.dma_free;
 	machine.dma.xlat.near = dma_near;
 	machine.dma.xlat.near_count = ARRAY_SIZE(dma_near);
 	dma_init(config->has_iommu ? &sim_dma_ops : NULL, &limits, dma_memory);
@@ -235,7 +234,7 @@ static void make_iommu(const struct sim_config *config)
 
 static void make_memory(const struct sim_config *config)
 {
-	struct mem_config memory = { .ram = &machine.os_ram, .movable = &machine.movable, .dma_free = &machine.dma_free,
+	struct mem_config memory = { .ram = &machine.os_ram, .dma_free = &machine.dma_free,
 				     .reserve_first = mfn_of_address(machine.memory.frames_start),
 				     .reserve_frames = config->reserve_frames, .storage = storage };
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Tests the tables in the format of VT-d, under a unit that walks at any moment and past the caches: it sees only what has been handed
- * to the port's wrote(). A device never meets an absent entry, and finds each page where it is, or was a moment ago.
+ * Tests the tables that IOMMUs walk, in the formats of VT-d and AMD-Vi, under a unit that walks at any moment and past the caches: it sees only
+ * what has been handed to the port's wrote(). A device never meets an absent entry, and finds each page where it is, or was a moment ago.
  */
 #include "boot_bytes.h"
+#include "iommu/amdvi_format.h"
 #include "iommu/vtd_format.h"
 
 #define TABLES 768u
@@ -51,24 +52,56 @@ struct found {
 	uint64_t address, bytes;
 };
 
+/* What an entry says, whose size is 1 << shift. */
+struct step {
+	bool present, read, write, maps;
+	uint64_t address;
+};
+
+/* VT-d specification, 9.8. */
+static struct step read_vtd(uint64_t entry, uint32_t shift)
+{
+	if (entry & 3)
+		assert_int_equal(entry & ~0x000ffffffffff083ull, 0); /* reserved, or of no meaning to the unit */
+	return (struct step){ entry & 3, entry & 1, entry & 2, shift == 12 || entry & 0x80, entry & 0x000ffffffffff000ull };
+}
+
+/* AMD I/O Virtualization Technology Specification, 2.2.3. */
+static struct step read_amdvi(uint64_t entry, uint32_t shift)
+{
+	uint64_t next_level = entry >> 9 & 7;
+
+	if (entry & 1) {
+		assert_int_equal(entry & ~0x700ffffffffffe01ull, 0);
+		assert_int_equal(entry >> 60 & 1, next_level == 0); /* FC: of a leaf, and of every one */
+		assert_true(next_level == 0 || next_level == (shift - 12) / 9);
+	}
+	return (struct step){ entry & 1, entry >> 61 & 1, entry >> 62 & 1, next_level == 0, entry & 0x000ffffffffff000ull };
+}
+
+static const struct {
+	const struct xlat_format *format;
+	struct step (*read)(uint64_t entry, uint32_t shift);
+} formats[] = { { &vtd_format, read_vtd }, { &amdvi_format, read_amdvi } }, *of;
+
 static struct found walk(uint64_t address)
 {
-	uint64_t next = xlat.root;
+	struct step step = { .address = xlat.root };
+	bool rights = true;
 
 	unit.walks++;
 	for (uint32_t shift = 39;; shift -= 9) {
-		uint64_t slot = (next - GIB(1)) / PAGE_SIZE;
-		assert_true(next >= GIB(1) && slot < TABLES && unit.used[slot]);
-		uint64_t entry = get_u64(unit.memory[slot], (uint32_t)(address >> shift & 511) * 8);
-		uint64_t bytes = 1ull << shift;
-		if (!(entry & 3))
+		uint64_t slot = (step.address - GIB(1)) / PAGE_SIZE, bytes = 1ull << shift;
+		assert_true(step.address >= GIB(1) && slot < TABLES && unit.used[slot]);
+		step = of->read(get_u64(unit.memory[slot], (uint32_t)(address >> shift & 511) * 8), shift);
+		if (!step.present)
 			return (struct found){ .bytes = bytes };
-		assert_int_equal(entry & ~0x000ffffffffff083ull, 0); /* reserved, or of no meaning to the unit */
-		next = entry & 0x000ffffffffff000ull;
-		if (shift == 12 || entry & 0x80) {
-			assert_int_equal(next & (bytes - 1), 0);
+		assert_true(step.read);
+		rights &= step.write;
+		if (step.maps) {
+			assert_int_equal(step.address & (bytes - 1), 0);
 			assert_true(bytes <= (xlat.has_1g ? GIB(1) : MIB(2)));
-			return (struct found){ entry & 1, (entry & 3) == 3, next | (address & (bytes - 1)), bytes };
+			return (struct found){ true, rights, step.address | (address & (bytes - 1)), bytes };
 		}
 	}
 }
@@ -137,7 +170,7 @@ static void prepare_machine(uint32_t bits, bool has_1g)
 	memset(near, 0, sizeof(near));
 	unit.out = unit.next = unit.fail_at = 0;
 	unit.running = false;
-	xlat = (struct xlat){ .ops = &xlat_nested, .format = &vtd_format, .near = near, .near_count = NEAR_CHUNKS,
+	xlat = (struct xlat){ .ops = &xlat_nested, .format = of->format, .near = near, .near_count = NEAR_CHUNKS,
 			      .port = { table_alloc, table_free, machine_of, page_of, wrote, NULL },
 			      .address_bits = bits, .has_1g = has_1g };
 }
@@ -179,9 +212,8 @@ static void assert_identity(uint64_t end)
 
 /* --- tests --- */
 
-static void test_identity(void **unused)
+static void test_identity(void)
 {
-	(void)unused;
 	for (uint32_t has_1g = 0; has_1g < 2; has_1g++)
 		for (uint32_t bits = 36; bits <= 39; bits += 3) {
 			build(bits, has_1g);
@@ -222,9 +254,8 @@ static void assert_get(uint32_t i)
 	assert_int_equal(access, writable[i] ? MEM_ACCESS_ALL : MEM_ACCESS_READ);
 }
 
-static void test_moves(void **unused)
+static void test_moves(void)
 {
-	(void)unused;
 	chance = random_start("moves");
 	for (uint32_t has_1g = 0; has_1g < 2; has_1g++) {
 		build(36, has_1g);
@@ -253,9 +284,8 @@ static void test_moves(void **unused)
 }
 
 /* What a lack of memory leaves means the same as before. */
-static void test_without_memory(void **unused)
+static void test_without_memory(void)
 {
-	(void)unused;
 	chance = random_start("without memory");
 	build(36, true);
 	choose_hot();
@@ -272,12 +302,38 @@ static void test_without_memory(void **unused)
 	xlat.ops->drop(&xlat);
 }
 
+static void for_each_format(void (*test)(void))
+{
+	for (uint32_t i = 0; i < ARRAY_SIZE(formats); i++) {
+		of = &formats[i];
+		test();
+	}
+}
+
+static void test_all_identity(void **unused)
+{
+	(void)unused;
+	for_each_format(test_identity);
+}
+
+static void test_all_moves(void **unused)
+{
+	(void)unused;
+	for_each_format(test_moves);
+}
+
+static void test_all_without_memory(void **unused)
+{
+	(void)unused;
+	for_each_format(test_without_memory);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_identity),
-		cmocka_unit_test(test_moves),
-		cmocka_unit_test(test_without_memory),
+		cmocka_unit_test(test_all_identity),
+		cmocka_unit_test(test_all_moves),
+		cmocka_unit_test(test_all_without_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
