@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Devices go on while all RAM that Scrim may move goes away and comes home: an e1000e under full traffic, an NVMe disk under fio."""
 
+import amdvi
 import disk
 import vtd
 from registry import check, check_equal, test
@@ -23,13 +24,12 @@ def check_scattered(machine, what):
     return pages["displaced"]
 
 
-@test("net-under-moves", cost=100)
-def net_under_moves(t):
+def net_moves(t, unit, rounds):
     """No wrong byte, no packet lost, no reset of the card, no fault of the IOMMU."""
-    with net_machine(t, options=RESERVE, extra=vtd.arguments()) as machine:
+    with net_machine(t, options=RESERVE, extra=unit.arguments()) as machine:
         bring_up(machine.wait_ready())
         with quiet_log(machine), under_traffic(machine) as traffic:
-            for number in range(t.pick(3, 30)):
+            for number in range(rounds):
                 machine.must("scrimctl virtualize")
                 machine.must(f"scrimctl scatter --seed {number + 1} >/dev/null && scrimctl check", MOVES_TIMEOUT)
                 displaced = check_scattered(machine, 1)
@@ -37,8 +37,20 @@ def net_under_moves(t):
                 machine.must("scrimctl devirtualize >/dev/null && scrimctl check", MOVES_TIMEOUT)
                 check_equal(machine.status()["state"], "native", f"state, round {number}")
                 traffic.check_running()
-        vtd.check_quiet(machine, "under moves")
-    print(f"figure: {displaced} pages displaced in each of {number + 1} rounds")
+        unit.check_quiet(machine, "under moves")
+    print(f"figure: {unit.KIND}: {displaced} pages displaced in each of {rounds} rounds")
+
+
+@test("net-under-moves", cost=100)
+def net_under_moves(t):
+    """All RAM goes away and comes home under full traffic of a card behind VT-d."""
+    net_moves(t, vtd, t.pick(3, 30))
+
+
+@test("net-under-moves-amdvi", cost=80)
+def net_under_moves_amdvi(t):
+    """The same behind AMD-Vi."""
+    net_moves(t, amdvi, t.pick(2, 30))
 
 
 def pieces(machine):
