@@ -222,6 +222,11 @@ enum scrim_info {
 	SCRIM_INFO_V2M_FLUSHES,     /* loads of CR3 and INVLPG of the OS's that were served */
 	SCRIM_INFO_V2M_SYNCED,      /* entries inspected on return to an address space */
 	SCRIM_INFO_V2M_COPIED,      /* V2M entries that are the OS's own as they stand: where the map says Identity for a whole 2 MiB */
+	SCRIM_INFO_V2M_LINKS,       /* page tables of the OS's own that V2M tables may lead to at this moment */
+	SCRIM_INFO_V2M_LINK_ENTRIES, /* what is present in them: entries that nobody composes, copies or inspects */
+	SCRIM_INFO_V2M_LINKS_MADE,  /* V2M entries that were made to lead to them, since boot */
+	SCRIM_INFO_V2M_LINKS_MET,   /* such entries met on return to an address space: inspection ended there */
+	SCRIM_INFO_V2M_LINKS_BROKEN, /* by a write of the OS's to the table */
 	SCRIM_INFO_IOMMU,           /* enum scrim_iommu: what translates for devices; NONE: there is none that can be used */
 	SCRIM_INFO_IOMMU_UNITS,     /* units of it */
 	SCRIM_INFO_IOMMU_ON,        /* 1 while devices translate; 0: they pass through */

@@ -10,6 +10,7 @@
 #include "virt/memvirt.h"
 #include "virt/moving.h"
 #include "virt/request.h"
+#include "virt/shadow.h"
 
 /* The IN that is a request: registers in, registers out (abi/scrim_abi.h). */
 static void on_request(struct cpu *cpu)
@@ -278,6 +279,8 @@ void svm_handle_exit(struct cpu *cpu)
 	cpu->exit_start_tsc = rdtsc();
 	cpu->exits[dispatch(cpu)]++;
 	redeliver(cpu);
+	if (cpu->step_aside && svm_is_v2m(cpu))
+		shadow_step_aside(cpu);
 	guard_apply(cpu);
 	memvirt_tidy(cpu);
 	for (;;) {

@@ -171,6 +171,8 @@ void svm_load_cr3(struct cpu *cpu, uint64_t value, uint64_t next_rip)
 		svm_flush(cpu);
 	}
 	svm_skip(cpu, next_rip);
+	if (svm_is_v2m(cpu))
+		shadow_link(cpu);
 }
 
 void svm_let_cr3_load(struct cpu *cpu)

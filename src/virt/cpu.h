@@ -54,6 +54,7 @@ struct cpu {
 	uint32_t held_off;/* INIT is about to be sent to it: it must not come to want the machine lock (guard.c) */
 
 	struct v2m *v2m;        /* its tables of the back-ends shadow and vtlb; NULL: no memory for them */
+	bool heeds_links;       /* it uses them and goes on to: no link is made while a CPU in the OS does not. Atomic */
 	uint64_t guest_cr4;     /* while they are in use: the OS's own */
 	bool cr3_watched;       /* vendor's: the next CR3 load exits for the guard */
 	struct mem_batch *batch; /* the pages that this CPU is moving */

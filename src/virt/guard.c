@@ -51,6 +51,7 @@ void guard_apply(struct cpu *self)
 	if (self->mode != to) {
 		machine.vendor->set_backend(self, to);
 		self->translating = to != SCRIM_BACKEND_NATIVE;
+		__atomic_store_n(&self->heeds_links, shadow_is_v2m(to), __ATOMIC_SEQ_CST);
 	}
 }
 
@@ -68,6 +69,7 @@ static void begin_guard(struct cpu *self)
 	if (machine.guard)
 		return;
 	memvirt_need_map();
+	shadow_unlink_all(self);
 	machine.guard = true;
 	guard_trap_apic();
 	/* Flushed as well: where they translate already, the APIC page's rights have shrunk. */
@@ -207,6 +209,7 @@ static void before_init(struct cpu *self, struct cpu *target)
 	park(target);
 	target->started = target->parked = target->translating = false;
 	target->mode = SCRIM_BACKEND_NATIVE;
+	target->heeds_links = false;
 }
 
 void guard_wait_held_off(struct cpu *self)

@@ -72,12 +72,17 @@ static void wait_for(struct cpu *self, struct cpu *target, enum kick_request req
 	}
 }
 
-uint32_t kick_call_others(struct cpu *self, enum kick_request request)
+static bool is_meant(const struct cpu *self, const struct cpu *target, uint64_t who)
+{
+	return target != self && target->started && who >> target->index % 64 & 1;
+}
+
+static uint32_t call(struct cpu *self, enum kick_request request, uint64_t who)
 {
 	uint32_t asked = 0;
 
 	for (uint32_t i = 0; i < machine.cpu_count; i++) {
-		if (&machine.cpu[i] == self || !machine.cpu[i].started)
+		if (!is_meant(self, &machine.cpu[i], who))
 			continue;
 		ask(&machine.cpu[i], request);
 		asked++;
@@ -85,12 +90,22 @@ uint32_t kick_call_others(struct cpu *self, enum kick_request request)
 	return asked;
 }
 
+uint32_t kick_call_others(struct cpu *self, enum kick_request request)
+{
+	return call(self, request, KICK_EVERYBODY);
+}
+
+void kick_those(struct cpu *self, enum kick_request request, uint64_t who)
+{
+	call(self, request, who);
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		if (is_meant(self, &machine.cpu[i], who))
+			wait_for(self, &machine.cpu[i], request);
+}
+
 void kick_others(struct cpu *self, enum kick_request request)
 {
-	kick_call_others(self, request);
-	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		if (&machine.cpu[i] != self && machine.cpu[i].started)
-			wait_for(self, &machine.cpu[i], request);
+	kick_those(self, request, KICK_EVERYBODY);
 }
 
 void kick_self(struct cpu *self)
@@ -125,9 +140,14 @@ bool kick_took_nmi(struct cpu *self)
 	return __atomic_exchange_n(&self->nmi_sent, 0, __ATOMIC_SEQ_CST);
 }
 
+bool machine_try_lock(void)
+{
+	return !__atomic_load_n(&machine.lock_urgent, __ATOMIC_RELAXED) && lock_try(&machine.lock);
+}
+
 void machine_lock(struct cpu *self)
 {
-	while (__atomic_load_n(&machine.lock_urgent, __ATOMIC_RELAXED) || !lock_try(&machine.lock)) {
+	while (!machine_try_lock()) {
 		kick_serve(self);
 		cpu_pause();
 	}

@@ -76,6 +76,8 @@ extern struct machine machine;
  * be taken away by INIT, and its ticket would never be called.
  */
 void machine_lock(struct cpu *self);
+/* Only where it is free. */
+bool machine_try_lock(void) MUST_CHECK;
 /* The same, before all CPUs that wait in machine_lock(). */
 void machine_lock_first(struct cpu *self);
 void machine_unlock(void);

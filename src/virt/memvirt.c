@@ -125,6 +125,7 @@ uint32_t memvirt_visit(struct cpu *self)
 {
 	self->memory_on = memvirt_is_on();
 	self->backend = machine.backend;
+	shadow_unlink_all(self);
 	guard_apply(self);
 	uint32_t left = cpus_left();
 	if (left)

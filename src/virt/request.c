@@ -12,6 +12,7 @@
 #include "virt/moving.h"
 #include "virt/request_info.h"
 #include "virt/request_map.h"
+#include "virt/shadow.h"
 
 typedef err_t (*request_fn)(struct cpu *self, struct request *request);
 
@@ -28,7 +29,6 @@ static err_t serve_virtualize(struct cpu *self, struct request *request)
 	bool begins = machine.state == SCRIM_NATIVE;
 	uint64_t backend = request->argument[1] ? request->argument[1] : SCRIM_BACKEND_NESTED;
 
-	(void)self;
 	if (request->argument[0] > 1)
 		return SCRIM_EINVAL;
 	err_t err = request_check_backend(backend);
@@ -36,6 +36,7 @@ static err_t serve_virtualize(struct cpu *self, struct request *request)
 		return err;
 	if (memvirt_event(MEMVIRT_VIRTUALIZE))
 		return request_state_refused(request);
+	shadow_unlink_all(self);
 	memvirt_use_backend((enum scrim_backend)backend);
 	memvirt_manage_all(request->argument[0] == 0, begins);
 	if (begins)

@@ -200,6 +200,16 @@ static uint64_t info_of_v2m(enum scrim_info item)
 		return figures.count.flushes;
 	case SCRIM_INFO_V2M_SYNCED:
 		return figures.count.synced;
+	case SCRIM_INFO_V2M_LINKS:
+		return figures.links;
+	case SCRIM_INFO_V2M_LINK_ENTRIES:
+		return figures.link_entries;
+	case SCRIM_INFO_V2M_LINKS_MADE:
+		return figures.count.links_made;
+	case SCRIM_INFO_V2M_LINKS_MET:
+		return figures.count.links_met;
+	case SCRIM_INFO_V2M_LINKS_BROKEN:
+		return figures.links_broken;
 	default:
 		return machine.memory.v2m_bytes;
 	}

@@ -217,7 +217,6 @@ err_t request_manage(struct cpu *self, struct request *request)
 {
 	uint64_t start = request->argument[0], end = request->argument[1];
 
-	(void)self;
 	if ((start | end) & PAGE_MASK)
 		return SCRIM_EALIGN;
 	if (start >= end)
@@ -226,6 +225,7 @@ err_t request_manage(struct cpu *self, struct request *request)
 		return SCRIM_ENOTRAM;
 	if (machine.state != SCRIM_COMMENCING && machine.state != SCRIM_VIRTUALIZED)
 		return request_state_refused(request);
+	shadow_unlink_all(self);
 	return mem_manage(&machine.mem, start, end);
 }
 
@@ -236,9 +236,9 @@ static bool may_lend(void)
 
 err_t request_lend(struct cpu *self, struct request *request)
 {
-	(void)self;
 	if (!may_lend())
 		return request_state_refused(request);
+	shadow_unlink_all(self);
 	return mem_lend(&machine.mem, request->argument[0], request->argument[1]);
 }
 
@@ -247,5 +247,6 @@ err_t request_unlend(struct cpu *self, struct request *request)
 	moving_wait_for_batches(self);
 	if (!may_lend())
 		return request_state_refused(request);
+	shadow_unlink_all(self);
 	return mem_unlend(&machine.mem, request->argument[0], request->argument[1]);
 }

@@ -41,12 +41,21 @@ void shadow_notes_done(void);
 void shadow_forget_noted(struct cpu *self);
 void shadow_forget_all(struct cpu *self);
 
+/* The OS has loaded CR3 on this CPU: tables of its own that have been quiet are linked. Machine lock not held. */
+void shadow_link(struct cpu *self);
+/* No table of the OS's is linked any more: before a portion grows, and before a CPU leaves V2M tables. Machine lock held. */
+void shadow_unlink_all(struct cpu *self);
+/* This CPU is about to step aside. Machine lock not held. */
+void shadow_step_aside(struct cpu *self);
+
 /* A #PF of this CPU. V2M_AGAIN also when it has waited. */
 enum v2m_outcome shadow_miss(struct cpu *self, const struct guest_access *access, struct v2m_answer *answer);
 
 /* Over all CPUs, for `status`. */
 struct shadow_figures {
 	uint64_t used, bound;
+	uint64_t links, link_entries; /* the OS's own tables that are linked now, and what is present in them */
+	uint64_t links_broken;        /* links that a write took away */
 	struct v2m_counters count;
 };
 struct shadow_figures shadow_figures(void);

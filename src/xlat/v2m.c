@@ -12,8 +12,18 @@
 
 #define AROUND 16u /* entries that are loaded along with a neighbour: a power of two */
 #define LEAF_KEPT (PTE_P | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_KEYS | PTE_NX)
-#define TABLE_KEPT (PTE_W | PTE_U | PTE_NX) /* how the OS's own table is cached says nothing of Scrim's, which is always written back */
 #define CR4_PGE (1ull << 7)
+
+static mfn_t look_up(struct v2m *v2m, gfn_t page, enum mem_access *access)
+{
+	mfn_t frame = v2m->port->frame(v2m->port->context, page, access);
+
+	if (*access == MEM_ACCESS_ALL && mfn_is_home(page, frame))
+		v2m->count.copied++;
+	else
+		v2m->count.loads += *access != MEM_ACCESS_NONE;
+	return frame;
+}
 
 uint64_t v2m_compose(struct v2m *v2m, uint64_t guest, bool is_large_guest, uint32_t level, gfn_t page)
 {
@@ -21,16 +31,14 @@ uint64_t v2m_compose(struct v2m *v2m, uint64_t guest, bool is_large_guest, uint3
 	mfn_t frame = gfn_home(page);
 
 	/* Where no page of the 2 MiB is displaced or protected, a portion that is not managed among them, nothing is composed. */
-	if (v2m->port->is_whole(v2m->port->context, page)) {
+	if (v2m->port->is_whole(v2m->port->context, page))
 		v2m->count.copied++;
-	} else {
-		frame = v2m->port->frame(v2m->port->context, page, &access);
-		v2m->count.loads += access != MEM_ACCESS_NONE;
-	}
+	else
+		frame = look_up(v2m, page, &access);
 	if (access == MEM_ACCESS_NONE)
 		return 0;
 	uint64_t entry = mfn_address(frame) | (guest & LEAF_KEPT);
-	if (guest & PTE_W && guest & PTE_D && access == MEM_ACCESS_ALL)
+	if (guest & PTE_W && guest & PTE_D && access == MEM_ACCESS_ALL && !v2m_links_is_guarded(v2m->port->links, page))
 		entry |= PTE_W;
 	if (guest & PTE_G && v2m->paging.cr4 & CR4_PGE)
 		entry |= PTE_G;
@@ -52,6 +60,8 @@ struct load {
 	uint32_t step;    /* of the mapping: the entry that leads on */
 	uint32_t at, level;
 	bool is_two_level;
+	bool was_link;    /* below it the CPU has missed what the OS's tables allow: it composes, till it comes back to the address space */
+	bool is_linked;   /* the OS's own table is where the way ends */
 };
 
 /* The OS's entry for this level is its leaf. */
@@ -80,7 +90,7 @@ static uint64_t guest_above(const struct v2m *v2m)
 }
 
 /* The child that is there and mirrors what the OS's entry says now. */
-static uint32_t find_child(struct v2m *v2m, const struct load *load, uint32_t index, uint64_t guest, bool split)
+static uint32_t find_child(struct v2m *v2m, struct load *load, uint32_t index, uint64_t guest, bool split)
 {
 	uint64_t entry = v2m->table[load->at][index];
 	uint32_t child;
@@ -94,7 +104,8 @@ static uint32_t find_child(struct v2m *v2m, const struct load *load, uint32_t in
 	}
 	if (!entry)
 		return V2M_NONE;
-	child = v2m_is_leaf(entry, load->level) ? V2M_NONE : v2m_child(v2m, entry);
+	load->was_link = v2m_is_link(v2m, entry, load->level);
+	child = v2m_is_leaf(entry, load->level) || load->was_link ? V2M_NONE : v2m_child(v2m, entry);
 	if (child != V2M_NONE && v2m->page[child].guest == guest && v2m->page[child].split == split)
 		return child;
 	v2m_clear(v2m, load->at, index);
@@ -105,7 +116,7 @@ static uint64_t child_flags(const struct v2m *v2m, const struct load *load, uint
 {
 	if (v2m->levels == 3 && load->level == 3) /* PAE's root has no rights */
 		return PTE_P;
-	return PTE_P | PTE_A | (split ? PTE_W | PTE_U : guest & TABLE_KEPT);
+	return PTE_P | PTE_A | (split ? PTE_W | PTE_U : guest & V2M_TABLE_KEPT);
 }
 
 /* Goes down to the table behind entry `index`, a new one where need be. False: no room. */
@@ -116,6 +127,9 @@ static bool descend(struct v2m *v2m, struct load *load, uint32_t index)
 	uint32_t child = find_child(v2m, load, index, guest, split);
 
 	if (child == V2M_NONE) {
+		load->is_linked = load->level == 2 && !split && !load->was_link && v2m_put_link(v2m, load->at, index, guest);
+		if (load->is_linked)
+			return true;
 		child = v2m_take(v2m, load->level - 1);
 		if (child == V2M_NONE)
 			return false;
@@ -183,10 +197,12 @@ static bool load_entry(struct v2m *v2m, uint64_t linear, const struct guest_mapp
 	for (;;) {
 		index = v2m_index(linear, load.level);
 		bool leaf = !is_above_two_level(&load) && at_leaf(&load);
-		if (leaf && (load.level == 1 || (load.level == 2 && v2m->port->is_whole(v2m->port->context, page_at(&load)))))
+		if (leaf && (load.level == 1 || (load.level == 2 && v2m_is_large_possible(v2m, page_at(&load)))))
 			break;
 		if (!descend(v2m, &load, index))
 			return false;
+		if (load.is_linked)
+			return true;
 	}
 	uint64_t guest = mapping->entry[mapping->count - 1];
 	uint64_t entry = v2m_compose(v2m, guest, mapping->shift > PAGE_SHIFT, load.level, page_at(&load));
@@ -197,6 +213,7 @@ static bool load_entry(struct v2m *v2m, uint64_t linear, const struct guest_mapp
 		v2m_put_leaf(v2m, load.at, index, entry, page_at(&load));
 	if (old && v2m_is_leaf(old, load.level))
 		v2m->flush = flush; /* no table has gone: the one address is all that the TLB may have */
+	v2m->page[load.at].quiet = 0;
 	if (load.level == 1)
 		load_around(v2m, load.at, index);
 	return true;
@@ -221,7 +238,7 @@ enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, st
 	}
 	gfn_t page = gfn_of_address(mapping.physical + (access->linear & ((1ull << mapping.shift) - 1)));
 	port->frame(port->context, page, &rights);
-	if (rights == MEM_ACCESS_NONE || (access->write && rights != MEM_ACCESS_ALL)) {
+	if (rights == MEM_ACCESS_NONE || (access->write && (rights != MEM_ACCESS_ALL || v2m_links_is_guarded(port->links, page)))) {
 		answer->wait = page;
 		answer->wait_write = access->write;
 		return V2M_WAIT;
@@ -229,6 +246,17 @@ enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, st
 	while (!load_entry(v2m, access->linear, &mapping, &answer->replaced))
 		v2m_make_room(v2m);
 	return V2M_AGAIN;
+}
+
+static bool find_below_link(const struct v2m *v2m, uint64_t link, uint64_t linear, uint64_t *machine)
+{
+	const struct guest_port *guest = &v2m->port->guest;
+	enum mem_access access;
+	const uint64_t *table = (const uint64_t *)(const void *)guest->page(guest->context, gfn_of_address(link & PTE_ADDRESS), &access);
+	uint64_t entry = __atomic_load_n(&table[v2m_index(linear, 1)], __ATOMIC_RELAXED);
+
+	*machine = (entry & PTE_ADDRESS) | (linear & PAGE_MASK);
+	return entry & PTE_P;
 }
 
 bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine)
@@ -239,6 +267,8 @@ bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine)
 		uint64_t entry = table[v2m_index(linear, level)];
 		if (!entry)
 			return false;
+		if (v2m_is_link(v2m, entry, level))
+			return find_below_link(v2m, entry, linear, machine);
 		if (v2m_is_leaf(entry, level)) {
 			uint64_t size = 1ull << (12 + 9 * (level - 1));
 			*machine = align_down(entry & PTE_ADDRESS, size) | (linear & (size - 1));
@@ -281,7 +311,7 @@ bool v2m_invalidate(struct v2m *v2m, uint64_t linear)
 		uint64_t entry = v2m->table[at][index];
 		if (!entry)
 			return any;
-		child = v2m_is_leaf(entry, level) ? V2M_NONE : v2m_child(v2m, entry);
+		child = v2m_is_leaf(entry, level) || v2m_is_link(v2m, entry, level) ? V2M_NONE : v2m_child(v2m, entry);
 		if (child == V2M_NONE || v2m->page[child].split) {
 			bool flush = v2m->flush || level > 1;
 			v2m_clear(v2m, at, index);

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "xlat/guest_mmu.h"
+#include "xlat/v2m_links.h"
 
 #define V2M_CONTEXTS 64u
 #define V2M_KERNEL_SLOTS 256u
@@ -23,6 +24,10 @@ struct v2m_port {
 	mfn_t (*frame)(void *context, gfn_t page, enum mem_access *access);
 	/* The 2 MiB of P around `page` are at home, and may be written. */
 	bool (*is_whole)(void *context, gfn_t page);
+	/* Outside of every portion: at home for good. */
+	bool (*is_locked)(void *context, gfn_t page);
+	bool (*is_ram)(void *context, gfn_t page);
+	struct v2m_links *links; /* zeroed at first */
 	void *context;
 };
 
@@ -32,6 +37,8 @@ struct v2m_counters {
 	uint64_t evictions; /* tables given up for room */
 	uint64_t flushes;   /* on the OS's word: loads of CR3, INVLPG, and whatever forgets all */
 	uint64_t synced;    /* entries inspected on return to an address space */
+	uint64_t links_made; /* links to the OS's own tables made */
+	uint64_t links_met;  /* links met on return to an address space: what is below them is not inspected */
 };
 
 struct v2m_page;
@@ -66,6 +73,12 @@ struct v2m {
 	uint32_t local;                  /* kernel tables with entries that are not global, linked */
 	uint32_t hand;                   /* where eviction goes on */
 	uint64_t clock;
+	uint64_t changes;                /* entries that inspection has found to be others than the OS's, ever */
+	uint32_t number;                 /* the CPU's */
+	uint32_t link_count;             /* links that are here now */
+	struct v2m_offer offer[V2M_OFFERS];
+	uint32_t offer_count;
+	uint64_t offered_at;             /* count.flushes of the first */
 	bool flush;                      /* the CPU's TLB and paging-structure caches may hold what is here no more */
 	struct v2m_counters count;
 };
@@ -108,7 +121,10 @@ bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine);
 /* INVLPG. True: there was an entry. */
 bool v2m_invalidate(struct v2m *v2m, uint64_t linear);
 
-/* `page` leaves `frame`: nothing here leads to it afterwards. The caller flushes the CPU's TLB. */
+/* Tables are on offer to be linked, enough of them or for long enough: v2m_links_guard(). */
+bool v2m_links_are_due(const struct v2m *v2m);
+
+/* `page` leaves `frame`, or its link is broken: nothing here leads to it afterwards. The caller flushes the CPU's TLB. */
 void v2m_forget(struct v2m *v2m, gfn_t page, mfn_t frame);
 
 /* Everything loaded is forgotten, tables and all; the address space stays. */

@@ -15,15 +15,26 @@
 
 #define HEADS_PER_TABLE 64u
 #define LARGE_KEY (1ull << 52)
+#define LINK_KEY (1ull << 53)
 #define EVICT_PART 16u /* of all tables, at a time */
 
 #define NONE V2M_NONE
 
-static uint64_t key_of(uint64_t entry, uint32_t level)
+static uint64_t key_of_leaf(uint64_t entry, uint32_t level)
 {
 	uint64_t frame = (entry & PTE_ADDRESS) >> PAGE_SHIFT;
 
 	return level == 1 ? frame : frame >> 9 | LARGE_KEY;
+}
+
+static uint64_t key_of_link(uint64_t entry)
+{
+	return (entry & PTE_ADDRESS) >> PAGE_SHIFT | LINK_KEY;
+}
+
+static uint64_t key_of(const struct v2m *v2m, uint64_t entry, uint32_t level)
+{
+	return v2m_is_link(v2m, entry, level) ? key_of_link(entry) : key_of_leaf(entry, level);
 }
 
 static uint32_t *head_of(const struct v2m *v2m, uint64_t key)
@@ -36,17 +47,17 @@ static uint32_t *chain_at(const struct v2m *v2m, uint32_t place)
 	return &v2m->chain[place / V2M_ENTRIES][place % V2M_ENTRIES];
 }
 
-static void chain_add(struct v2m *v2m, uint32_t page, uint32_t index)
+static void chain_add(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t key)
 {
-	uint32_t *head = head_of(v2m, key_of(v2m->table[page][index], v2m->page[page].level));
+	uint32_t *head = head_of(v2m, key);
 
 	v2m->chain[page][index] = *head;
 	*head = page * V2M_ENTRIES + index + 1;
 }
 
-static void chain_remove(struct v2m *v2m, uint32_t page, uint32_t index)
+static inline void chain_remove(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t key)
 {
-	uint32_t *at = head_of(v2m, key_of(v2m->table[page][index], v2m->page[page].level));
+	uint32_t *at = head_of(v2m, key);
 	uint32_t place = page * V2M_ENTRIES + index + 1;
 
 	while (*at != place)
@@ -61,7 +72,7 @@ static void forget_key(struct v2m *v2m, uint64_t key)
 	for (; at; at = next) {
 		uint32_t page = (at - 1) / V2M_ENTRIES, index = (at - 1) % V2M_ENTRIES;
 		next = *chain_at(v2m, at - 1);
-		if (key_of(v2m->table[page][index], v2m->page[page].level) == key)
+		if (key_of(v2m, v2m->table[page][index], v2m->page[page].level) == key)
 			v2m_clear(v2m, page, index);
 	}
 }
@@ -71,6 +82,8 @@ void v2m_forget(struct v2m *v2m, gfn_t page, mfn_t frame)
 	forget_key(v2m, frame.n);
 	/* Large entries are of chunks at home alone. */
 	forget_key(v2m, page.n >> 9 | LARGE_KEY);
+	if (v2m->link_count)
+		forget_key(v2m, frame.n | LINK_KEY);
 }
 
 /* --- tables --- */
@@ -141,17 +154,20 @@ static uint32_t take_out(struct v2m *v2m, uint32_t page, uint32_t index)
 {
 	struct v2m_page *p = &v2m->page[page];
 	uint64_t entry = v2m->table[page][index];
-	bool leaf = v2m_is_leaf(entry, p->level);
+	bool leaf = v2m_is_leaf(entry, p->level), link = !leaf && v2m_is_link(v2m, entry, p->level);
 
 	if (leaf) {
-		chain_remove(v2m, page, index);
+		chain_remove(v2m, page, index, key_of_leaf(entry, p->level));
 		count_local(v2m, page, entry, false);
+	} else if (link) {
+		chain_remove(v2m, page, index, key_of_link(entry));
+		v2m->link_count--;
 	}
 	p->loaded[index / 64] &= ~(1ull << index % 64);
 	p->count--;
 	v2m->table[page][index] = 0;
 	v2m->flush = true;
-	return leaf ? NONE : v2m_child(v2m, entry);
+	return leaf || link ? NONE : v2m_child(v2m, entry);
 }
 
 void v2m_free_subtree(struct v2m *v2m, uint32_t top)
@@ -195,7 +211,7 @@ void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry
 		v2m_clear(v2m, page, index);
 	v2m->table[page][index] = entry;
 	mark(&v2m->page[page], index);
-	chain_add(v2m, page, index);
+	chain_add(v2m, page, index, key_of_leaf(entry, v2m->page[page].level));
 	count_local(v2m, page, entry, true);
 }
 
@@ -210,6 +226,23 @@ void v2m_put_child(struct v2m *v2m, uint32_t page, uint32_t index, uint32_t chil
 		v2m->page[child].kernel = v2m->page[page].kernel;
 	}
 	v2m->page[child].slot = (uint16_t)index;
+}
+
+bool v2m_put_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
+{
+	struct v2m_links *links = v2m->port->links;
+	gfn_t table = gfn_of_address(guest & PTE_ADDRESS);
+
+	if (!v2m_may_link(v2m) || v2m->page[page].kernel || guest_is_two_level(&v2m->paging) || !v2m_links_hold(links, table, v2m->number))
+		return false;
+	if (v2m->table[page][index])
+		v2m_clear(v2m, page, index);
+	v2m->table[page][index] = mfn_address(gfn_home(table)) | PTE_P | PTE_A | (guest & V2M_LINK_KEPT);
+	mark(&v2m->page[page], index);
+	chain_add(v2m, page, index, key_of_link(v2m->table[page][index]));
+	v2m->link_count++;
+	v2m->count.links_made++;
+	return true;
 }
 
 void v2m_drop_kernel(struct v2m *v2m, uint32_t slot)
@@ -332,6 +365,7 @@ void v2m_stop(struct v2m *v2m)
 {
 	if (!v2m->running)
 		return;
+	v2m->offer_count = 0;
 	v2m_forget_all(v2m);
 	v2m_drop_context(v2m, 0);
 	v2m->running = false;

@@ -5,6 +5,9 @@
 #include "xlat/v2m.h"
 
 #define V2M_NONE UINT32_MAX
+#define V2M_TABLE_KEPT (PTE_W | PTE_U | PTE_NX) /* how the OS's own table is cached says nothing of Scrim's, which is always written back */
+#define V2M_LINK_KEPT (V2M_TABLE_KEPT | PTE_PWT | PTE_PCD) /* a link leads to the OS's own */
+#define V2M_QUIET 16u /* returns to a table without a change, until it is offered to be linked; twice that for each bit of patience */
 
 struct v2m_page {
 	uint64_t loaded[V2M_ENTRIES / 64];
@@ -15,6 +18,8 @@ struct v2m_page {
 	uint16_t slot;    /* in the parent; of a kernel subtree: in every root */
 	uint16_t local;   /* kernel tables: leaf entries that are not global */
 	uint16_t count;   /* entries that are loaded */
+	uint16_t quiet;   /* lowest tables: returns since an entry came or changed */
+	uint8_t patience;
 	uint8_t level;    /* 1: maps 4 KiB pages */
 	uint8_t part;     /* two-level tables of the OS's are cut in pieces: which */
 	bool split;       /* pieces of one large page of the OS's, which has no table here */
@@ -30,6 +35,12 @@ static inline uint32_t v2m_index(uint64_t linear, uint32_t level)
 static inline bool v2m_is_leaf(uint64_t entry, uint32_t level)
 {
 	return level == 1 || (level == 2 && entry & PTE_LARGE);
+}
+
+/* Not one of Scrim's: the OS's own table. */
+static inline bool v2m_is_link(const struct v2m *v2m, uint64_t entry, uint32_t level)
+{
+	return level == 2 && entry && !(entry & PTE_LARGE) && ((entry & PTE_ADDRESS) - v2m->machine) >> PAGE_SHIFT >= v2m->page_count;
 }
 
 static inline uint32_t v2m_child(const struct v2m *v2m, uint64_t entry)
@@ -67,6 +78,24 @@ void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry
 
 /* A table is linked; the entry was empty. */
 void v2m_put_child(struct v2m *v2m, uint32_t page, uint32_t index, uint32_t child, uint64_t flags);
+
+/* The 2 MiB of P around `page` can be one entry. */
+static inline bool v2m_is_large_possible(const struct v2m *v2m, gfn_t page)
+{
+	return v2m->port->is_whole(v2m->port->context, page) && !v2m_links_is_near(v2m->port->links, page);
+}
+
+/* Some tables can be linked now. */
+static inline bool v2m_may_link(const struct v2m *v2m)
+{
+	return __atomic_load_n(&v2m->port->links->count, __ATOMIC_RELAXED) && v2m->kept == V2M_KEPT_SHADOW;
+}
+
+/* In place of what was there, the OS's own table that its entry `guest` leads to; the entry is of level 2. False: it cannot be linked now. */
+bool v2m_put_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest);
+
+/* v2m_links.c: a lowest table has been quiet for long. */
+void v2m_links_offer(struct v2m *v2m, uint32_t page);
 
 void v2m_drop_kernel(struct v2m *v2m, uint32_t slot);
 void v2m_drop_context(struct v2m *v2m, uint32_t which);

@@ -50,6 +50,12 @@ static bool is_same(uint64_t same, uint64_t guest, uint64_t entry, uint32_t sour
 	return !((guest ^ entry) & same) && entry & PTE_A && (uint32_t)(guest >> PAGE_SHIFT) == source;
 }
 
+/* For the same page, and only writing is not allowed any more: whatever the map says, the entry has all that is left. */
+static bool is_less(uint64_t same, uint64_t guest, uint64_t entry, uint32_t source)
+{
+	return is_same(same, guest ^ PTE_W, entry, source) && entry & PTE_W;
+}
+
 static bool is_usable(const struct v2m *v2m, uint64_t guest)
 {
 	return (guest & (PTE_P | PTE_A)) == (PTE_P | PTE_A) && !(guest & v2m->reserved);
@@ -61,7 +67,7 @@ static bool is_usable_large(const struct v2m *v2m, uint32_t page, uint32_t index
 	uint64_t between = guest_is_two_level(&v2m->paging) ? 1ull << 21 : ((1ull << 21) - 1) & PTE_ADDRESS & ~PTE_PAT_LARGE;
 
 	return guest & PTE_LARGE && !(guest & between) &&
-	       v2m->port->is_whole(v2m->port->context, v2m_target(v2m, page, index, guest));
+	       v2m_is_large_possible(v2m, v2m_target(v2m, page, index, guest));
 }
 
 static void sync_changed(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
@@ -71,9 +77,10 @@ static void sync_changed(struct v2m *v2m, uint32_t page, uint32_t index, uint64_
 
 	gfn_t source = v2m_target(v2m, page, index, guest);
 	if (entry & PTE_A && is_usable(v2m, guest) && (level == 1 || is_usable_large(v2m, page, index, guest)))
-		now = v2m_compose(v2m, guest, level > 1, level, source);
+		now = level == 1 && is_less(v2m->same, guest, entry, v2m->source[page][index]) ? entry & ~PTE_W : v2m_compose(v2m, guest, level > 1, level, source);
 	if (now == entry)
 		return;
+	v2m->changes++;
 	if (now)
 		v2m_put_leaf(v2m, page, index, now, source);
 	else
@@ -93,7 +100,7 @@ static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
 {
 	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
 	const uint32_t *source = v2m->source[page];
-	uint64_t seen = 0, same = v2m->same;
+	uint64_t seen = 0, same = v2m->same, changes = v2m->changes;
 
 	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
 		for (uint64_t left = loaded[i / 64]; left; left &= left - 1) {
@@ -105,6 +112,10 @@ static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
 		}
 	}
 	v2m->count.synced += seen;
+	if (v2m->changes != changes)
+		v2m->page[page].quiet = 0;
+	else if (++v2m->page[page].quiet == V2M_QUIET << v2m->page[page].patience)
+		v2m_links_offer(v2m, page);
 }
 
 static bool is_above_two_level(const struct v2m *v2m, uint32_t page)
@@ -132,11 +143,23 @@ static uint32_t sync_entry(struct v2m *v2m, uint32_t page, uint32_t index, const
 	return v2m->page[child].split ? V2M_NONE : child;
 }
 
+/* The OS's entry leads where it did: the hardware walks on by itself, and nothing below is inspected. */
+static void sync_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
+{
+	const uint64_t same = PTE_P | PTE_A | PTE_ADDRESS | PTE_LARGE | V2M_LINK_KEPT;
+
+	if ((guest ^ v2m->table[page][index]) & same || guest & v2m->reserved)
+		v2m_clear(v2m, page, index);
+	else
+		v2m->count.links_met++;
+}
+
 /* A higher one. Returns what is to be inspected next, before `todo`. */
 static uint32_t sync_higher(struct v2m *v2m, uint32_t page, const uint64_t *guest, uint32_t todo)
 {
 	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
 	uint32_t level = v2m->page[page].level;
+	bool may_link = level == 2 && v2m_may_link(v2m);
 
 	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
 		for (uint64_t left = loaded[i / 64]; left; left &= left - 1) {
@@ -146,10 +169,14 @@ static uint32_t sync_higher(struct v2m *v2m, uint32_t page, const uint64_t *gues
 				sync_leaf(v2m, page, index, now);
 				continue;
 			}
+			if (v2m_is_link(v2m, table[index], level)) {
+				sync_link(v2m, page, index, now);
+				continue;
+			}
 			uint32_t child = v2m_child(v2m, table[index]);
 			if (v2m->page[child].guest != now) {
 				v2m_clear(v2m, page, index);
-			} else if (!v2m->page[child].split) {
+			} else if (!v2m->page[child].split && !(may_link && v2m_put_link(v2m, page, index, now))) {
 				v2m->page[child].link = todo;
 				todo = child;
 			}

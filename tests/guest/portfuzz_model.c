@@ -15,7 +15,7 @@ bool model_info_counts(unsigned info)
 {
 	/* The estimate of a pause is measured when it is asked for. */
 	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US ||
-	       (info >= SCRIM_INFO_V2M_TABLES && info <= SCRIM_INFO_V2M_COPIED);
+	       (info >= SCRIM_INFO_V2M_TABLES && info <= SCRIM_INFO_V2M_LINKS_BROKEN);
 }
 
 static uint32_t model_state(const struct fuzz *fuzz)

@@ -17,10 +17,10 @@ PROCESSES = 2000
 CAUSES = ("page-fault", "invlpg", "paging")
 
 
-def control_blocks(machine):
-    """Of each CPU: (nested paging is on, #PF exits, CR3)."""
+def control_blocks(machine, cpus=None):
+    """Of each CPU: (nested paging is on, #PF exits, CR3). `cpus` of a status from before, where the machine stands."""
     blocks = []
-    for cpu in machine.status()["cpus"]:
+    for cpu in cpus or machine.status()["cpus"]:
         read = lambda offset, size: machine.memory.read(int(cpu["vmcb"], 16) + offset, size)  # noqa: E731
         blocks.append((struct.unpack("<Q", read(NESTED_CONTROL, 8))[0] & 1, bool(struct.unpack("<I", read(EXCEPTIONS, 4))[0] & PAGE_FAULT),
                        struct.unpack("<Q", read(CR3, 8))[0]))
@@ -239,3 +239,70 @@ def shadow_portion(t):
         machine.must("scrimctl devirtualize >/dev/null && scrimctl check")
     print(f"figure: composed and copied: {composed} and {copied} with all at home, {away[0]} and {away[1]} scattered, "
           f"{home[0]} and {home[1]} with the portion of the kernel's code devirtualized")
+
+
+PORTION = (0x8000000, 0xc000000)
+PIPES = "work --percent 20 --section pipe >/dev/null"
+PRESENT, LARGE, ADDRESS, ENTRIES = 1, 1 << 7, 0xffffffffff000, 512
+
+
+def linked_tables(machine):
+    """Looked at from outside while the machine stands: {address: entries} of tables that the CPUs walk now and that are none of Scrim's."""
+    status = machine.status()
+    own = [(int(part["start"], 16), int(part["end"], 16)) for part in status["ranges"]["own"]]
+    machine.qmp("stop")
+    found, tables = {}, [(root & ADDRESS, 4) for _, _, root in control_blocks(machine, status["cpus"])]
+    while tables:
+        address, level = tables.pop()
+        entries = struct.unpack(f"<{ENTRIES}Q", machine.memory.read(address, 4096))
+        if not any(start <= address < end for start, end in own):
+            found[address] = [entry for entry in entries if entry & PRESENT]
+        elif level > 1:
+            lower = entries[:ENTRIES // 2] if level == 4 else entries
+            tables += [(entry & ADDRESS, level - 1) for entry in lower if entry & PRESENT and not entry & LARGE]
+    machine.qmp("cont")
+    return found
+
+
+@test("shadow-links", cost=40)
+def shadow_links(t):
+    """Outside of a portion the CPUs walk the OS's own tables, while the portion is scattered and all is verified. Where all is managed nothing is linked."""
+    with t.machine(cpus=2, memory="512M", options=OPTIONS) as machine:
+        machine.wait_ready()
+        boot = machine.status()
+
+        def pipes():
+            """What the V2M counters grow by while two processes send each other bytes."""
+            before = machine.status()["v2m"]
+            machine.must(f"taskset 1 {PIPES}")
+            after = machine.status()["v2m"]
+            return {name: after[name] - before[name] for name in after}
+
+        machine.must("scrimctl virtualize --backend shadow")
+        whole = pipes()
+        check_equal((whole["links_made"], whole["links_met"]), (0, 0), "links where all is managed: made and met")
+        machine.must("scrimctl devirtualize >/dev/null")
+        machine.must(f"scrimctl virtualize --backend shadow --range {PORTION[0]:#x}-{PORTION[1]:#x}")
+        part = pipes()
+        check(part["links_met"] > 2000 and part["synced"] < whole["synced"] // 4, f"with a portion: {part}, with all managed: {whole}")
+        with quiet_log(machine), under_load(machine, mib=32) as load:
+            machine.must(f"scrimctl scatter --range {PORTION[0]:#x}-{PORTION[1]:#x} --seed 11 --batch 256 >/dev/null && scrimctl check", 300)
+            seen = {}
+            for _ in range(t.pick(20, 200)):
+                for address, entries in linked_tables(machine).items():
+                    check(not PORTION[0] <= address < PORTION[1], f"a linked table lies in the portion: {address:#x}")
+                    wrong = [hex(entry) for entry in entries if PORTION[0] <= entry & ADDRESS < PORTION[1]]
+                    check(not wrong, f"the linked table at {address:#x} leads into the portion: {wrong}")
+                    seen[address] = len(entries)
+            check(seen, "in no look from outside a CPU had a table of the OS's own")
+            # The portion grows by what these tables map: no link outlives it that leads there.
+            machine.must(f"scrimctl virtualize --backend shadow --range {PORTION[1]:#x}-{PORTION[1] + 64 * MIB:#x} >/dev/null && scrimctl check")
+            machine.must(f"scrimctl scatter --range {PORTION[1]:#x}-{PORTION[1] + 64 * MIB:#x} --seed 12 --batch 256 >/dev/null && scrimctl check", 300)
+            machine.must("sleep 2; scrimctl check")
+            figures = machine.status()["v2m"]
+            check(figures["links_broken"] > 0, f"the OS has written no linked table: {figures}")
+            machine.must("scrimctl devirtualize --batch 256 >/dev/null && scrimctl check", 300)
+        check_equal(machine.status()["v2m"]["links"], 0, "links in native")
+        check_ceased(machine, boot)
+    print(f"figure: pipes, all managed: {whole['synced']} entries inspected; 64 MiB managed: {part['synced']}, and {part['links_met']} times a table of the OS's "
+          f"own; {len(seen)} such tables with {sum(seen.values())} entries seen from outside; {figures}; {load.figures()}")

@@ -5,6 +5,9 @@
  * absence and a flush, and shares some. Every access has to end as one that a TLB could have made: by a translation that the OS's tables have
  * said since it last flushed the address, composed with P2M as it is now. A fault of the OS's, and each accessed and dirty bit, has
  * to be what a second walk (fake_mmu.h) says.
+ *
+ * In half of the runs part of P is outside of the portion. Tables that lead there alone may become links: the CPU walks them itself, sets their
+ * accessed and dirty bits, and nobody may write them as long as it could.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,11 +33,14 @@
 #define V2M_MACHINE 0x80000000ull
 #define MOVES 16u
 #define V2M_TABLES_MAX 160u
+#define LOCKED_FROM 2048u /* pages of P from here on, and those for tables, are outside of the portion where there is one */
+#define SPELL 40u    /* loads of CR3 in which the OS leaves its tables alone */
 
 enum mode { TWO_LEVEL, PAE, FOUR_LEVEL, FIVE_LEVEL, MODES };
 
 struct held {
 	struct fake_translation what;
+	uint64_t linked; /* P of the OS's entry that the CPU has found by a link; else 0 */
 };
 
 static _Alignas(4096) uint8_t memory[FRAMES][PAGE_SIZE];
@@ -64,7 +70,11 @@ static struct {
 	mfn_t from[MOVES], to[MOVES];
 	uint32_t moving_count;
 	bool flushed;
-	uint64_t accesses, faults, moves, waits;
+	bool may_have_portion, has_portion;
+	struct v2m_links links;
+	bool walked_link[TABLES + 1];
+	bool guard_pending; /* not everybody has forgotten yet */
+	uint64_t accesses, faults, moves, waits, linked_accesses, broken;
 } sim;
 
 static uint64_t state;
@@ -104,7 +114,20 @@ static bool is_whole(void *context, gfn_t page)
 	return page.n >= HOMES || !sim.leaf[page.n / 512];
 }
 
-static const struct v2m_port port = { .guest = { .page = page_of }, .frame = frame_of, .is_whole = is_whole };
+static bool is_locked(void *context, gfn_t page)
+{
+	(void)context;
+	return sim.has_portion && (page.n <= TABLES || page.n >= LOCKED_FROM);
+}
+
+static bool is_ram(void *context, gfn_t page)
+{
+	(void)context;
+	return page.n < HOMES;
+}
+
+static const struct v2m_port port = { .guest = { .page = page_of }, .frame = frame_of, .is_whole = is_whole, .is_locked = is_locked,
+				      .is_ram = is_ram, .links = &sim.links };
 
 /* --- the model's view of the OS's tables --- */
 
@@ -198,6 +221,7 @@ static void flush_tlb(void)
 {
 	memset(sim.tlb_valid, 0, sizeof(sim.tlb_valid));
 	memset(sim.walked, 0, sizeof(sim.walked));
+	memset(sim.walked_link, 0, sizeof(sim.walked_link));
 }
 
 static void flush_if_due(void)
@@ -215,6 +239,13 @@ static uint64_t *v2m_table(uint64_t machine)
 {
 	uint64_t at = machine - V2M_MACHINE;
 
+	if (machine < V2M_MACHINE) { /* a link: at home, and guarded */
+		uint64_t page = machine >> PAGE_SHIFT;
+		assert_true(page <= TABLES && sim.frame[page].n == page && is_locked(NULL, gfn(page)));
+		assert_true(v2m_links_is_guarded(&sim.links, gfn(page)) && !sim.guard_pending);
+		sim.walked_link[page] = true;
+		return (uint64_t *)(void *)memory[page];
+	}
 	assert_true(machine >= V2M_MACHINE && at < sizeof(v2m_memory) && !(at & PAGE_MASK));
 	const struct v2m_page *page = &sim.v2m->page[at >> PAGE_SHIFT];
 	assert_true(page->level > 0);
@@ -224,18 +255,19 @@ static uint64_t *v2m_table(uint64_t machine)
 }
 
 /* As the hardware would: the format of long mode, or PAE's. */
-static bool walk_v2m(uint64_t linear, bool uses, struct fake_translation *found)
+static bool walk_v2m(uint64_t linear, bool uses, struct held *held)
 {
 	uint32_t level = is_long() ? (sim.mode == FIVE_LEVEL ? 5 : 4) : 3;
-	uint64_t *table = v2m_table(v2m_root(sim.v2m));
+	uint64_t *table = v2m_table(v2m_root(sim.v2m)), link = 0;
 
+	struct fake_translation *found = &held->what;
 	*found = (struct fake_translation){ .ok = true, .may_write = true, .may_user = true, .may_fetch = true };
 	for (;; level--) {
 		uint64_t *place = &table[linear >> (12 + 9 * (level - 1)) & (level == 3 && !is_long() ? 3 : 511)];
 		uint64_t entry = *place;
 		if (!(entry & PTE_P))
 			return false;
-		if (uses && level == 1)
+		if (uses && level == 1 && !link)
 			*place |= PTE_A;
 		assert_false(entry & PTE_NX && !(sim.paging.efer & MMU_EFER_NXE));
 		if (!is_long() && level == 3) {
@@ -249,13 +281,28 @@ static bool walk_v2m(uint64_t linear, bool uses, struct fake_translation *found)
 		}
 		found->size = 1ull << (12 + 9 * (level - 1));
 		if (level == 1 || (level == 2 && entry & PTE_LARGE)) {
-			found->global = entry & PTE_G;
+			found->global = entry & PTE_G && sim.paging.cr4 & 1u << 7;
+			found->dirty = entry & PTE_D;
+			held->linked = link ? link + (linear >> 12 & 511) * 8 : 0;
 			found->physical = (entry & PTE_ADDRESS & ~(found->size - 1)) | (linear & (found->size - 1));
 			return true;
 		}
 		assert_false(entry & PTE_LARGE);
 		table = v2m_table(entry & PTE_ADDRESS);
+		link = (entry & PTE_ADDRESS) < V2M_MACHINE ? entry & PTE_ADDRESS : 0;
 	}
+}
+
+static void note_all(void);
+
+/* The CPU sets bits in a table of the OS's by itself. */
+static void mark_linked(uint64_t slot, uint64_t bits)
+{
+	uint64_t entry = read_twin(slot, 8) | bits;
+
+	write_twin(slot, entry, 8);
+	memcpy(memory[slot >> PAGE_SHIFT] + (slot & PAGE_MASK), &entry, sizeof(entry));
+	note_all();
 }
 
 static uint32_t place_of(uint64_t linear)
@@ -271,15 +318,23 @@ static uint32_t place_of(uint64_t linear)
 static bool try_access(const struct guest_access *access, uint64_t *machine)
 {
 	uint32_t place = place_of(access->linear);
+	struct held *held = &sim.tlb[place];
 
+	if (sim.tlb_valid[place] && held->linked && access->write && !held->what.dirty)
+		sim.tlb_valid[place] = false; /* it walks again to set that bit */
 	if (!sim.tlb_valid[place]) {
-		sim.tlb_valid[place] = walk_v2m(access->linear & ~PAGE_MASK, true, &sim.tlb[place].what);
+		sim.tlb_valid[place] = walk_v2m(access->linear & ~PAGE_MASK, true, held);
 		if (!sim.tlb_valid[place])
 			return false;
 	}
 	if (!fake_mmu_allows(&sim.paging, &sim.tlb[place].what, access)) {
 		sim.tlb_valid[place] = false; /* a CPU that faults forgets the entry */
 		return false;
+	}
+	if (held->linked) {
+		sim.linked_accesses++;
+		held->what.dirty |= access->write;
+		mark_linked(held->linked, PTE_A | (access->write ? PTE_D : 0));
 	}
 	*machine = sim.tlb[place].what.physical | (access->linear & PAGE_MASK);
 	return true;
@@ -316,10 +371,37 @@ static struct fake_translation model_walk(const struct guest_access *access)
 	return fake_mmu_walk(&model, access);
 }
 
+/* Some CPU is about to write a page that holds a table. */
+static void unlink_table(gfn_t table, bool by_write)
+{
+	uint64_t holders = v2m_links_break(&sim.links, table, by_write);
+
+	assert_true(!sim.walked_link[table.n] || holders & 1ull << sim.v2m->number);
+	v2m_forget(sim.v2m, table, gfn_home(table));
+	flush_tlb();
+	sim.v2m->flush = false;
+	v2m_links_free(&sim.links, table);
+	sim.broken++;
+}
+
+static void unlink_all(void)
+{
+	gfn_t table;
+
+	for (uint32_t i = 0; i < V2M_LINKS; i++)
+		if (v2m_links_at(&sim.links, i, &table))
+			unlink_table(table, false);
+	assert_int_equal(sim.links.count + sim.links.guarded + sim.links.entries + sim.v2m->link_count, 0);
+}
+
 static void settle_wait(const struct v2m_answer *answer)
 {
 	assert_true(answer->wait.n < HOMES);
 	sim.waits++;
+	if (answer->wait_write && v2m_links_is_guarded(&sim.links, answer->wait)) {
+		unlink_table(answer->wait, true);
+		return;
+	}
 	if (sim.access[answer->wait.n] == MEM_ACCESS_NONE) {
 		end_move();
 		return;
@@ -392,6 +474,10 @@ static void store(uint64_t physical, uint64_t value)
 	if (sim.access[page] == MEM_ACCESS_NONE)
 		end_move();
 	sim.access[page] = MEM_ACCESS_ALL;
+	/* Before everybody has forgotten it may still be written. */
+	if (!sim.guard_pending && v2m_links_is_guarded(&sim.links, gfn(page)))
+		unlink_table(gfn(page), true);
+	assert_false(page <= TABLES && sim.walked_link[page]);
 	memcpy(memory[sim.frame[page].n] + (physical & PAGE_MASK), &value, entry_bytes());
 	memcpy(twin[page] + (physical & PAGE_MASK), &value, entry_bytes());
 }
@@ -428,6 +514,10 @@ static uint64_t random_target(uint64_t align_pages)
 {
 	uint64_t page = TABLES + 1 + draw() % (align_pages == 1 && draw() & 1 ? FEW : HOMES - TABLES - 1);
 
+	if (sim.has_portion && draw() % 8)
+		page = LOCKED_FROM + draw() % (HOMES - LOCKED_FROM);
+	if (sim.has_portion && align_pages == 1 && one_in(24))
+		page = 1 + draw() % TABLES;
 	return align_pages == 1 ? page : page / align_pages * align_pages;
 }
 
@@ -543,6 +633,23 @@ static void change_leaf(uint64_t linear)
 	}
 }
 
+/* As virt/shadow.c does it. The OS goes on meanwhile on other CPUs. */
+static void link_tables(void)
+{
+	gfn_t table[V2M_OFFERS];
+	uint32_t count = v2m_links_guard(sim.v2m, table);
+
+	sim.guard_pending = true;
+	if (sim.may_have_portion && one_in(4))
+		change_leaf(sim.place[draw() % PLACES]);
+	for (uint32_t i = 0; i < count; i++)
+		v2m_forget(sim.v2m, table[i], gfn_home(table[i]));
+	flush_tlb();
+	sim.v2m->flush = sim.guard_pending = false;
+	v2m_links_settle(sim.v2m, table, count);
+	note_all();
+}
+
 static void load_cr3(uint64_t cr3)
 {
 	sim.paging.cr3 = cr3;
@@ -551,6 +658,24 @@ static void load_cr3(uint64_t cr3)
 	for (uint32_t i = 0; i < PLACES; i++)
 		prune(i, is_global);
 	note_all();
+	if (v2m_links_are_due(sim.v2m))
+		link_tables();
+}
+
+/* So long that what is loaded may be linked. */
+static void leave_tables_alone(void)
+{
+	uint64_t other = sim.root[draw() % ROOTS], now = sim.paging.cr3;
+
+	for (uint32_t i = 0; i < SPELL; i++) {
+		load_cr3(other);
+		load_cr3(now);
+	}
+	for (uint32_t i = 0; i < SPELL / 2; i++) {
+		random_access();
+		if (one_in(16))
+			load_cr3(one_in(2) ? other : now);
+	}
 }
 
 static void invalidate(uint64_t linear)
@@ -620,14 +745,24 @@ static mfn_t free_frame(void)
 /* Everything that V2M says is of a page that is present. */
 static void check_none_absent(void)
 {
-	struct fake_translation found;
+	struct held found;
 
 	for (uint32_t i = 0; i < PLACES; i++) {
 		if (!walk_v2m(sim.place[i], false, &found))
 			continue;
 		for (uint32_t j = 0; j < sim.moving_count; j++)
-			assert_true(found.physical >> PAGE_SHIFT != sim.from[j].n);
+			assert_true(found.what.physical >> PAGE_SHIFT != sim.from[j].n);
 	}
+}
+
+/* Nobody could write a table that is linked. */
+static void check_guarded(void)
+{
+	struct held found;
+
+	for (uint32_t i = 0; i < PLACES; i++)
+		if (walk_v2m(sim.place[i], false, &found) && found.what.may_write)
+			assert_false(v2m_links_is_guarded(&sim.links, gfn(found.what.physical >> PAGE_SHIFT)));
 }
 
 static void begin_move(void)
@@ -636,7 +771,7 @@ static void begin_move(void)
 		return;
 	for (uint32_t i = 0; i < 1 + draw() % MOVES; i++) {
 		gfn_t page = gfn(one_in(3) ? 1 + draw() % TABLES : one_in(2) ? TABLES + 1 + draw() % FEW : 1 + draw() % (HOMES - 1));
-		if (sim.access[page.n] == MEM_ACCESS_NONE)
+		if (sim.access[page.n] == MEM_ACCESS_NONE || is_locked(NULL, page))
 			continue;
 		uint32_t at = sim.moving_count++;
 		sim.moving[at] = page;
@@ -771,10 +906,29 @@ static void start(enum mode mode, uint32_t kept, uint64_t v2m_bytes)
 	note_all();
 }
 
+/* The portion comes to be all, or ends before LOCKED_FROM again. */
+static void change_portion(void)
+{
+	unlink_all();
+	sim.has_portion = !sim.has_portion;
+	if (!sim.has_portion)
+		return;
+	end_move();
+	bring_home();
+	bool is_identity = true;
+	for (uint32_t i = 0; i < HOMES; i++)
+		is_identity &= !is_locked(NULL, gfn(i)) || (sim.frame[i].n == i && sim.access[i] == MEM_ACCESS_ALL);
+	sim.has_portion = is_identity;
+}
+
 static void act(void)
 {
 	uint64_t linear = sim.place[draw() % PLACES];
 
+	if (sim.may_have_portion && one_in(30))
+		leave_tables_alone();
+	if (sim.may_have_portion && one_in(300))
+		change_portion();
 	switch (draw() % 16) {
 	case 0: case 1: case 10:
 		map(linear);
@@ -814,13 +968,14 @@ static void act(void)
 		if (sim.history_count[i] > HISTORY - 4)
 			invalidate(sim.place[i]);
 	assert_true(sim.v2m->used <= sim.v2m->page_count);
+	check_guarded();
 }
 
 /* All given back: nothing is left but zeroes. */
 static void stop(void)
 {
 	v2m_stop(sim.v2m);
-	assert_int_equal(sim.v2m->used, 0);
+	assert_int_equal(sim.v2m->used + sim.v2m->link_count, 0);
 	for (uint64_t i = 0; i < (uint64_t)sim.v2m->page_count * PAGE_SIZE; i++)
 		assert_int_equal(v2m_memory[i], 0);
 }
@@ -829,23 +984,29 @@ static void run(enum mode mode, bool keeps)
 {
 	const char *wanted = getenv("STEPS");
 	uint64_t steps = wanted ? strtoull(wanted, NULL, 0) : 2000, loads = 0, evictions = 0, accesses = 0, faults = 0, moves = 0;
+	uint64_t linked = 0, made = 0, broken = 0;
 
 	for (uint64_t seed = 1; seed <= 10; seed++) {
 		state = seed * 1000 + mode * 10 + keeps;
 		/* Few tables, so that they are given up all the time; and enough. */
 		start(mode, keeps ? V2M_KEPT_SHADOW : seed % 4 < 2 ? 24 : V2M_KEPT_VTLB, seed % 2 ? KIB(8) + (keeps ? 20u : 9u) * 8800ull : KIB(768));
+		sim.may_have_portion = sim.has_portion = seed % 3 == 0;
 		for (uint64_t i = 0; i < steps; i++)
 			act();
 		end_move();
-		loads += sim.v2m->count.loads;
+		loads += sim.v2m->count.loads + sim.v2m->count.copied;
+		linked += sim.linked_accesses;
+		made += sim.v2m->count.links_made;
+		broken += sim.broken;
 		evictions += sim.v2m->count.evictions;
 		accesses += sim.accesses;
 		faults += sim.faults;
 		moves += sim.moves;
 		stop();
 	}
-	printf("mode %u, %s: %lu accesses, %lu faults, %lu moves; %lu loads, %lu evictions\n", mode, keeps ? "shadow" : "vtlb", accesses,
-	       faults, moves, loads, evictions);
+	printf("mode %u, %s: %lu accesses, %lu faults, %lu moves; %lu loads, %lu evictions; %lu links, %lu accesses by them, %lu broken\n", mode,
+	       keeps ? "shadow" : "vtlb", accesses, faults, moves, loads, evictions, made, linked, broken);
+	assert_int_equal(made > 0 && linked > 0 && broken > 0, keeps && mode != TWO_LEVEL);
 	assert_true(loads > accesses / 4 && evictions > 0 && accesses > faults + faults / 4 && moves > accesses / 10);
 }
 
@@ -978,6 +1139,179 @@ static void test_reserved_above(void **unused)
 		}
 }
 
+/* --- links, one thing at a time --- */
+
+#define ALL_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
+#define FIRST 0x5000ull
+#define SECOND ((1ull << 30) + 0x5000)
+
+/* The OS maps `linear` in an entry of `level`; tables that are missing are made. Returns the address of that entry. */
+static uint64_t map_to(uint64_t linear, uint32_t level, uint64_t page)
+{
+	uint64_t table = sim.paging.cr3 & PTE_ADDRESS;
+
+	for (uint32_t at = levels(); at > level; at--) {
+		uint64_t slot = slot_of(table, linear, at), entry = read_twin(slot, 8);
+		if (!(entry & PTE_P)) {
+			entry = new_table(at - 1) | (sim.mode == PAE && at == 3 ? PTE_P : PTE_P | PTE_W | PTE_U | PTE_A);
+			store(slot, entry);
+		}
+		table = entry & PTE_ADDRESS;
+	}
+	store(slot_of(table, linear, level), page << PAGE_SHIFT | ALL_RIGHTS | (level == 2 ? PTE_LARGE : 0));
+	note_all();
+	return slot_of(table, linear, level);
+}
+
+static void use(uint64_t linear, bool write)
+{
+	const struct guest_access access = { .linear = linear, .user = true, .write = write };
+
+	make_access(&access);
+	check_guarded();
+}
+
+static void come_back_often(void)
+{
+	for (uint32_t i = 0; i < 3 * SPELL; i++)
+		load_cr3(sim.paging.cr3);
+}
+
+static bool is_linked(gfn_t table)
+{
+	uint64_t machine;
+
+	for (uint32_t i = 0; i < V2M_LINKS; i++)
+		if (sim.links.link[i].word == (table.n << PAGE_SHIFT | V2M_LINK_GUARDED | V2M_LINK_LINKABLE))
+			return sim.v2m->link_count > 0 && v2m_find(sim.v2m, FIRST, &machine);
+	return false;
+}
+
+/* FIRST leads to a locked page by a table that is linked when this returns. */
+static gfn_t start_linked(enum mode mode)
+{
+	start(mode, V2M_KEPT_SHADOW, KIB(768));
+	sim.has_portion = true;
+	sim.place[0] = FIRST;
+	sim.place[1] = SECOND;
+	gfn_t table = gfn_of_address(map_to(FIRST, 1, LOCKED_FROM));
+	use(FIRST, false);
+	come_back_often();
+	assert_true(is_linked(table));
+	use(FIRST, true);
+	assert_true(sim.linked_accesses > 0);
+	return table;
+}
+
+static const enum mode linking[] = { PAE, FOUR_LEVEL, FIVE_LEVEL };
+
+/* The page that holds a linked table is mapped, by itself or as part of a large page: nobody can write it before the link is gone. */
+static void test_link_is_guarded(void **unused)
+{
+	(void)unused;
+	for (uint32_t i = 0; i < 6; i++) {
+		gfn_t table = start_linked(linking[i / 2]);
+		uint32_t level = 1 + i % 2;
+		sim.place[1] = level == 1 ? SECOND : (1ull << 30) + (table.n << PAGE_SHIFT);
+		map_to(sim.place[1], level, level == 1 ? table.n : 0);
+		use(sim.place[1], false);
+		assert_true(is_linked(table));
+		use(sim.place[1], true);
+		assert_false(v2m_links_is_guarded(&sim.links, table));
+		use(FIRST, true);
+		stop();
+	}
+}
+
+/* The same mapping was there, and used, before the table became guarded: it may be written no more. */
+static void test_guard_takes_rights(void **unused)
+{
+	(void)unused;
+	for (uint32_t i = 0; i < 6; i++) {
+		uint32_t level = 1 + i % 2;
+		start(linking[i / 2], V2M_KEPT_SHADOW, KIB(768));
+		sim.has_portion = true;
+		sim.place[0] = FIRST;
+		gfn_t table = gfn_of_address(map_to(FIRST, 1, LOCKED_FROM));
+		sim.place[1] = level == 1 ? SECOND : (1ull << 30) + (table.n << PAGE_SHIFT);
+		map_to(sim.place[1], level, level == 1 ? table.n : 0);
+		/* A neighbour in the portion: the table with that mapping is none to be linked. */
+		sim.place[2] = SECOND + 0x1000;
+		if (level == 1)
+			map_to(sim.place[2], 1, TABLES + 1);
+		use(FIRST, false);
+		use(sim.place[1], true);
+		come_back_often();
+		check_guarded();
+		assert_true(is_linked(table));
+		use(sim.place[1], true);
+		assert_false(v2m_links_is_guarded(&sim.links, table));
+		stop();
+	}
+}
+
+/* A linked table that leads to another one, with all rights: that one is not linked any more. */
+static void test_linked_leads_to_table(void **unused)
+{
+	(void)unused;
+	for (uint32_t i = 0; i < 3; i++) {
+		start(linking[i], V2M_KEPT_SHADOW, KIB(768));
+		sim.has_portion = true;
+		sim.place[0] = FIRST;
+		sim.place[1] = SECOND;
+		gfn_t other = gfn_of_address(map_to(SECOND, 1, LOCKED_FROM));
+		gfn_t table = gfn_of_address(map_to(FIRST, 1, other.n));
+		use(FIRST, true);
+		come_back_often();
+		assert_true(is_linked(table));
+		use(SECOND, true);
+		come_back_often();
+		assert_true(is_linked(table) && !v2m_links_is_guarded(&sim.links, other));
+		use(SECOND, true);
+		use(FIRST, true);
+		stop();
+	}
+}
+
+/* The OS leads elsewhere, or takes the accessed bit of the entry above, and loads CR3. Then it frees the table and uses it for another. */
+static void test_link_is_left(void **unused)
+{
+	(void)unused;
+	for (uint32_t i = 0; i < 6; i++) {
+		gfn_t table = start_linked(linking[i / 2]);
+		uint64_t slot[5], entry[5], machine;
+		uint32_t above = way(FIRST, slot, entry) - 2;
+		if (i % 2) {
+			store(slot[above], entry[above] & ~PTE_A);
+		} else {
+			store(slot[above], 0);
+			map_to(FIRST, 1, LOCKED_FROM + 1);
+		}
+		load_cr3(sim.paging.cr3);
+		assert_true(!v2m_find(sim.v2m, FIRST, &machine));
+		use(FIRST, true);
+		store(table.n << PAGE_SHIFT, 0);
+		assert_false(v2m_links_is_guarded(&sim.links, table));
+		use(FIRST, true);
+		stop();
+	}
+}
+
+/* The portion grows. */
+static void test_portion_grows(void **unused)
+{
+	(void)unused;
+	gfn_t table = start_linked(FOUR_LEVEL);
+	unlink_all();
+	sim.has_portion = false;
+	move_page(LOCKED_FROM, HOMES);
+	use(FIRST, true);
+	assert_int_equal(sim.tlb[0].what.physical >> PAGE_SHIFT, HOMES);
+	come_back_often();
+	assert_false(v2m_links_is_guarded(&sim.links, table));
+	stop();
+}
+
 static void test_shadow_two_level(void **s) { (void)s; run(TWO_LEVEL, true); }
 static void test_shadow_pae(void **s) { (void)s; run(PAE, true); }
 static void test_shadow_four_level(void **s) { (void)s; run(FOUR_LEVEL, true); }
@@ -992,7 +1326,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_home_below_16_tib),
 		cmocka_unit_test(test_accessed_of_a_neighbour), cmocka_unit_test(test_reserved_above),
-		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae), cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
+		cmocka_unit_test(test_link_is_guarded), cmocka_unit_test(test_guard_takes_rights),
+		cmocka_unit_test(test_linked_leads_to_table), cmocka_unit_test(test_link_is_left), cmocka_unit_test(test_portion_grows),
+		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
+		cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
 		cmocka_unit_test(test_vtlb_two_level), cmocka_unit_test(test_vtlb_pae), cmocka_unit_test(test_vtlb_four_level),
 		cmocka_unit_test(test_vtlb_five_level),
 	};

@@ -145,6 +145,11 @@ static json_t *v2m(const struct status *status)
 		{ "evictions", SCRIM_INFO_V2M_EVICTIONS },
 		{ "flushes", SCRIM_INFO_V2M_FLUSHES },
 		{ "synced", SCRIM_INFO_V2M_SYNCED },
+		{ "links", SCRIM_INFO_V2M_LINKS },
+		{ "link_entries", SCRIM_INFO_V2M_LINK_ENTRIES },
+		{ "links_made", SCRIM_INFO_V2M_LINKS_MADE },
+		{ "links_met", SCRIM_INFO_V2M_LINKS_MET },
+		{ "links_broken", SCRIM_INFO_V2M_LINKS_BROKEN },
 		COUNTER_END,
 	};
 

@@ -120,6 +120,11 @@ static void test_status_json_values(void **state)
 	assert_count(root, "v2m.evictions", 1000 + SCRIM_INFO_V2M_EVICTIONS);
 	assert_count(root, "v2m.flushes", 1000 + SCRIM_INFO_V2M_FLUSHES);
 	assert_count(root, "v2m.synced", 1000 + SCRIM_INFO_V2M_SYNCED);
+	assert_count(root, "v2m.links", 1000 + SCRIM_INFO_V2M_LINKS);
+	assert_count(root, "v2m.link_entries", 1000 + SCRIM_INFO_V2M_LINK_ENTRIES);
+	assert_count(root, "v2m.links_made", 1000 + SCRIM_INFO_V2M_LINKS_MADE);
+	assert_count(root, "v2m.links_met", 1000 + SCRIM_INFO_V2M_LINKS_MET);
+	assert_count(root, "v2m.links_broken", 1000 + SCRIM_INFO_V2M_LINKS_BROKEN);
 	assert_text(root, "iommu.kind", "vt-d");
 	assert_count(root, "iommu.units", 1000 + SCRIM_INFO_IOMMU_UNITS);
 	assert_true(json_is_true(at(root, "iommu.translating")));

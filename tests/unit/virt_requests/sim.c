@@ -263,7 +263,7 @@ static void make_memory(const struct sim_config *config)
 
 /* No CPU here walks V2M tables: which back-end it is asked to use is what is tested. */
 static _Alignas(PAGE_SIZE) uint8_t v2m_memory[SIM_CPUS][KIB(64)];
-static _Alignas(8) uint8_t notes[KIB(16)];
+static _Alignas(8) uint8_t notes[KIB(24)];
 
 void sim_start(const struct sim_config *config)
 {
