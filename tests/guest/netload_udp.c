@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Datagrams. The peer answers each by one of its own with the same number. No more than WINDOW are unanswered, so that
- *no queue on the way is ever full: one that gets lost was lost for another reason, and is told.
+ * no queue on the way is ever full: one that gets lost was lost for another reason, and is told.
  *
  *	0        8        12       16                length
  *	| number | length | CRC-32 | content ... |
  *
  * Little-endian; the CRC is of the whole datagram with a CRC of 0. Length and content follow from the number. The CRC
- *of UDP itself is not sent: what arrives wrong must not be dropped before it is counted.
+ * of UDP itself is not sent: what arrives wrong must not be dropped before it is counted.
  */
 #include "guest_util.h"
 #include "netload.h"
