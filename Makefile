@@ -21,7 +21,7 @@ include mk/demo.mk
 .PHONY: all help clean
 all: layers $(BUILD)/scrim.elf $(BUILD)/scrimctl ## build/scrim.elf and build/scrimctl (the default)
 setup: ## install what a fresh Debian 12 lacks, download the kernels that are booted, make a Debian's disk
-test: ## all tests: set-up, lint, unit, fuzz, model and whole machines; about twenty minutes on two cores
+test: ## all tests: set-up, lint, unit, fuzz, model and whole machines; about half an hour on two cores
 soak: ## all tests with full matrices and figures: hours
 system-test: ## system tests by name: make system-test FILTER=boot
 unit-build: ## the unit tests, under ASan and UBSan

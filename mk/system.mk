@@ -14,7 +14,7 @@ test-parts: setup
 	$(MAKE) --no-print-directory all unit-build guest-build broken
 	$(MAKE) --no-print-directory initramfs
 
-# All tests in about twenty minutes on two cores.
+# All tests in about half an hour on two cores.
 .PHONY: test
 test: test-parts
 	$(RUN_TESTS)
