@@ -70,6 +70,7 @@ void dma_start(void)
 	dma->translating = dma->ops->start(dma->xlat.root);
 	if (dma->translating)
 		return;
+	console_line("an IOMMU does not begin to translate and is left alone from now on: pages may be displaced only where dma-free= says");
 	dma->ops = NULL;
 	machine.mem.config.movable = dma_movable();
 	dma->xlat.ops->drop(&dma->xlat);
