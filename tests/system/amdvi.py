@@ -20,7 +20,6 @@ PR, RIGHTS, FC = 1, 3 << 61, 1 << 60
 ADDRESS = 0x000FFFFFFFFFF000
 PAGE = 4096
 DEVICES = 1 << 16
-INTERRUPTS = range(0xFEE00000, 0xFEF00000)
 
 
 def arguments(intremap="off"):
@@ -88,15 +87,3 @@ class Tables:
                 check_equal(entry & ADDRESS & (size - 1), 0, f"address in the leaf for {address:#x}, level {level}")
                 return (entry & ADDRESS) | (address & (size - 1)), size
             table, level = entry & ADDRESS, following
-
-    def check_identity(self, memory_bytes):
-        """One access in each 2 MiB below 4 GiB and as far as RAM goes; of the interrupts' range nothing is mapped."""
-        for address in range(0, max(4 << 30, memory_bytes), 2 << 20):
-            seen = self.where(address)
-            if address in INTERRUPTS:
-                check_equal(seen, None, f"{address:#x} for a device")
-            else:
-                check_equal(seen and seen[0], address, f"{address:#x} for a device")
-        check_equal(self.where(INTERRUPTS[-1] + 1), (INTERRUPTS[-1] + 1, PAGE), "what follows the interrupts' range, for a device")
-        for address in (INTERRUPTS[0], INTERRUPTS[-1]):
-            check_equal(self.where(address), None, f"{address:#x} for a device")

@@ -12,6 +12,7 @@ from registry import check, check_equal, test
 from under_load import quiet_log, under_load
 
 PAGE = 4096
+INTERRUPTS = range(0xFEE00000, 0xFEF00000)
 MEMORY = "512M"
 RESERVE = "reserve=40M"
 FIRST, PAGES = 64 << 20, 512
@@ -43,12 +44,25 @@ def check_follows(machine, pages, unit):
     return away
 
 
+def check_identity(tables, memory_bytes):
+    """One access in each 2 MiB below 4 GiB and as far as RAM goes; of the interrupts' range nothing is mapped."""
+    for address in range(0, max(4 << 30, memory_bytes), 2 << 20):
+        seen = tables.where(address)
+        if address in INTERRUPTS:
+            check_equal(seen, None, f"{address:#x} for a device")
+        else:
+            check_equal(seen and seen[0], address, f"{address:#x} for a device")
+    check_equal(tables.where(INTERRUPTS[-1] + 1), (INTERRUPTS[-1] + 1, PAGE), "what follows the interrupts' range, for a device")
+    for address in (INTERRUPTS[0], INTERRUPTS[-1]):
+        check_equal(tables.where(address), None, f"{address:#x} for a device")
+
+
 def away_and_home(machine, boot, levels, part, unit):
     machine.must("scrimctl virtualize && scrimctl check")
     check(unit.is_translating(machine), "the unit does not translate")
     tables = unit.Tables(machine)
     check_equal(tables.levels, levels, "levels of the tables")
-    tables.check_identity(machine.memory_bytes)
+    check_identity(tables, machine.memory_bytes)
     machine.must(f"scrimctl scatter --seed 1 --fraction {part} >/dev/null && scrimctl check", 300)
     status = machine.status()
     displaced, managed = status["pages"]["displaced"], status["pages"]["managed"]

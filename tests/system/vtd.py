@@ -19,7 +19,6 @@ PRESENT, LARGE, SNOOP = 3, 1 << 7, 1 << 11
 SNOOP_CONTROL = 1 << 7
 ADDRESS = 0x000FFFFFFFFFF000
 PAGE = 4096
-INTERRUPTS = range(0xFEE00000, 0xFEF00000)
 
 
 def arguments(*more, aw_bits=48, intremap="off"):
@@ -91,15 +90,3 @@ class Tables:
                 return (entry & ADDRESS & ~(size - 1)) | (address & (size - 1)), size
             table = entry & ADDRESS
         return None
-
-    def check_identity(self, memory_bytes):
-        """One access in each 2 MiB below 4 GiB and as far as RAM goes; of the interrupts' range nothing is mapped."""
-        for address in range(0, max(4 << 30, memory_bytes), 2 << 20):
-            seen = self.where(address)
-            if address in INTERRUPTS:
-                check_equal(seen, None, f"{address:#x} for a device")
-            else:
-                check_equal(seen and seen[0], address, f"{address:#x} for a device")
-        check_equal(self.where(INTERRUPTS[-1] + 1), (INTERRUPTS[-1] + 1, PAGE), "what follows the interrupts' range, for a device")
-        for address in (INTERRUPTS[0], INTERRUPTS[-1]):
-            check_equal(self.where(address), None, f"{address:#x} for a device")
