@@ -86,6 +86,14 @@ class Traffic:
         return said | {"counters": {name: after[name] - self._before[name] for name in after}}
 
 
+def lost(said, peer):
+    """Which datagrams did not come to the host, and all that both ends and the kernel counted: where to look for them."""
+    udp = said["udp"]
+    missing = sorted(peer.udp.missing) + list(range(peer.udp.next, udp["sent"]))
+    counted = {name: value for name, value in said["counters"].items() if value}
+    return f"missing {missing}, the guest's end {udp} {said['tcp']}, the host's {peer.udp.again} again, the kernel {counted}"
+
+
 def check_traffic(said, peer):
     """No wrong byte at either end, nothing lost, nothing that the kernel or its card complains of."""
     check(peer.failure is None, "the host's end failed:", repr(peer.failure))
@@ -94,7 +102,7 @@ def check_traffic(said, peer):
         check_equal((guest["wrong"], host.wrong), (0, 0), f"{kind}: wrong in the guest, on the host ({guest['places']}, {host.places})")
         check(guest["bytes_verified"] > 0 and host.bytes_verified > 0, f"{kind}: nothing was verified: {guest} {host}")
     check_equal((peer.udp.received, said["udp"]["received"]), (said["udp"]["sent"],) * 2,
-                "datagrams that came to the host, and answers to the guest")
+                f"datagrams that came to the host, and answers to the guest; {lost(said, peer)};")
     check_equal(peer.tcp.bytes_verified, said["tcp"]["sent"], "bytes of the guest's stream")
     check_equal(said["tcp"]["bytes_verified"], peer.tcp.sent, "bytes of the host's stream")
     errors = {name: said["counters"][name] for name in (*SNMP_ERRORS, *NIC_ERRORS, "carrier_changes") if said["counters"][name]}
