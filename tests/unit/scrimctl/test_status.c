@@ -307,6 +307,27 @@ static void test_status_refused(void **state)
 	assert_refused("status", "state 1000000");
 }
 
+static void test_status_prometheus(void **state)
+{
+	static const char *const lines[] = {
+		"\n# TYPE scrim_displaced_bytes gauge\nscrim_displaced_bytes 12288\n",
+		"\n# TYPE scrim_kicks_total counter\nscrim_kicks_total 1019\n",
+		"\nscrim_exits_total{cpu=\"1\",cause=\"map\"} 77\n",
+		"\nscrim_state{state=\"native\"} 1\n",
+		"\nscrim_state{state=\"virtualized\"} 0\n",
+		"scrim_info{version=\"1.2.3\",",
+	};
+
+	(void)state;
+	assert_usage("status --json --prometheus");
+	_Static_assert(SCRIM_INFO_KICKS == 19, "as the line above has it");
+	fake->memory.displaced = 3;
+	fake->cpus[1].exits[SCRIM_EXIT_MAP] = 77;
+	assert_done("status --prometheus");
+	for (size_t i = 0; i < COUNT(lines); i++)
+		assert_printed(lines[i]);
+}
+
 int tests_of_status(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +340,7 @@ int tests_of_status(void)
 		TEST(test_status_portions),
 		TEST(test_status_settles_guards),
 		TEST(test_status_refused),
+		TEST(test_status_prometheus),
 	};
 
 	return cmocka_run_group_tests_name("status", tests, NULL, NULL);
