@@ -163,11 +163,51 @@ enum scrim_op {
 	 * are. SCRIM_EINVAL: no back-end for that; SCRIM_ENOTABLE: as above.
 	 */
 	SCRIM_OP_BACKEND,
+	/* --- what watches and changes nothing of the map: any state --- */
+	/*
+	 * CENSUS(start, end): counts pages of a range of at most SCRIM_CENSUS_MAX bytes by what the map says of them. result 0 = displaced |
+	 * shared << 32; a page can be both. result 1 = in the hands of a batch. SCRIM_EALIGN; SCRIM_EINVAL: empty, or too long.
+	 */
+	SCRIM_OP_CENSUS,
+	/*
+	 * TRACE(enum scrim_trace_order): START: from now on every CPU records events into a ring of its own, which is empty now; STOP: no more.
+	 * result 0 = events that a ring holds. One tracer at a time: a second START takes over. SCRIM_EINVAL: no such order; SCRIM_ENOTABLE:
+	 * there are no rings (trace=0).
+	 */
+	SCRIM_OP_TRACE,
+	/*
+	 * TRACE_READ(cpu index): takes the oldest event out of that CPU's ring: results 0 and 1 are its two words, below; both 0: there is
+	 * none. This request's own exit is no event. SCRIM_EINVAL: no such CPU.
+	 */
+	SCRIM_OP_TRACE_READ,
 	SCRIM_OP_COUNT
 };
 
 #define SCRIM_BATCH_MAX 256u
 #define SCRIM_FRACTION_ALL 65536u
+#define SCRIM_CENSUS_MAX 0x8000000ull
+
+enum scrim_trace_order {
+	SCRIM_TRACE_STOP = 0,
+	SCRIM_TRACE_START,
+	SCRIM_TRACE_ORDER_COUNT
+};
+
+/* What an event is, and what its number says. */
+enum scrim_trace_kind {
+	SCRIM_TRACE_NONE = 0,
+	SCRIM_TRACE_EXIT,           /* from #VMEXIT to VMRUN; enum scrim_exit */
+	SCRIM_TRACE_SWITCH,         /* this CPU goes over; enum scrim_backend that it translates by from now on */
+	SCRIM_TRACE_BATCH,          /* pages absent to all CPUs together, until they have moved or come to share; how many */
+	SCRIM_TRACE_STALL,          /* this CPU waits for a page of a batch; 1: to write it, 0: not */
+	SCRIM_TRACE_KIND_COUNT
+};
+
+/* An event's first word is the TSC where it begins. Its second: kind, number, and how long it took in TSC ticks, the most that fits if longer. */
+#define SCRIM_TRACE_KIND_SHIFT 56u
+#define SCRIM_TRACE_NUMBER_SHIFT 40u
+#define SCRIM_TRACE_NUMBER_MAX 0xffffu
+#define SCRIM_TRACE_TICKS_MAX ((1ull << SCRIM_TRACE_NUMBER_SHIFT) - 1)
 
 /* How pages come home: straight, and a page that opens a cycle by way of a free frame; or every occupant of a home by such a way first. */
 enum scrim_remap { SCRIM_REMAP_DIRECT = 0, SCRIM_REMAP_INDIRECT, SCRIM_REMAP_COUNT };
@@ -234,6 +274,11 @@ enum scrim_info {
 	SCRIM_INFO_IOMMU_FAULT_SOURCE, /* of the last: bus << 8 | device << 3 | function */
 	SCRIM_INFO_IOMMU_FAULT_REASON, /* the hardware's code */
 	SCRIM_INFO_IOMMU_FAULT_ADDRESS,/* the page that was asked for */
+	/* --- what watches --- */
+	SCRIM_INFO_PAGES_MOVED,     /* moves of pages since boot */
+	SCRIM_INFO_BATCHES,         /* batches, since boot: pages absent to all CPUs together; they move, or come to share */
+	SCRIM_INFO_TRACE_ON,        /* 1 between TRACE's START and STOP */
+	SCRIM_INFO_TRACE_EVENTS,    /* events that the ring of each CPU holds */
 	SCRIM_INFO_COUNT
 };
 
@@ -243,6 +288,11 @@ enum scrim_cpu_info {
 	SCRIM_CPU_VMCB,             /* machine address of its VMCB (AMD) or VMCS (Intel), for looking from outside */
 	SCRIM_CPU_EXITS_TOTAL,
 	SCRIM_CPU_NMIS_PASSED,      /* NMIs given to the OS */
+	/* --- what watches --- */
+	SCRIM_CPU_STALLS,           /* times that it waited for a page of a batch, since boot */
+	SCRIM_CPU_STALL_TSC,        /* TSC ticks of all of them */
+	SCRIM_CPU_STALL_LONGEST_TSC,/* of the longest */
+	SCRIM_CPU_TRACE_LOST,       /* events for which its ring had no room, since START */
 	SCRIM_CPU_INFO_COUNT
 };
 

@@ -10,6 +10,8 @@
 #define RESERVE_DEFAULT MIB(4)
 #define SHADOW_DEFAULT MIB(2)
 #define SHADOW_MAX MIB(256)
+#define TRACE_DEFAULT KIB(64)
+#define TRACE_MAX MIB(16)
 #define ADDRESS_LIMIT (1ull << 52) /* AMD64 Manual Volume 2, 5.1: no physical address is wider */
 
 /* A piece of the text, not ended by a zero. */
@@ -118,6 +120,13 @@ static const char *option_shadow(struct word value, struct boot_options *out)
 	return NULL;
 }
 
+static const char *option_trace(struct word value, struct boot_options *out)
+{
+	if (!parse_bytes(value, &out->trace_bytes) || out->trace_bytes > TRACE_MAX)
+		return "not a size in whole pages up to 16M for each CPU; write for example trace=64K";
+	return NULL;
+}
+
 static const char *option_map(struct word value, struct boot_options *out)
 {
 	if (!word_is(value, "late") && !word_is(value, "boot"))
@@ -175,6 +184,7 @@ static const struct {
 } options[] = {
 	{ "reserve", option_reserve },
 	{ "shadow", option_shadow },
+	{ "trace", option_trace },
 	{ "map", option_map },
 	{ "dma-free", option_dma_free },
 	{ "console", option_console },
@@ -192,7 +202,7 @@ static const char *option_parse(struct word word, struct boot_options *out)
 			return "it needs a value; write NAME=VALUE";
 		return options[i].parse(value, out);
 	}
-	return "there is no such option; use reserve=, shadow=, map=, dma-free= or console=";
+	return "there is no such option; use reserve=, shadow=, trace=, map=, dma-free= or console=";
 }
 
 /* Appends `length` bytes, unprintable ones as '?', and keeps the end zero. */
@@ -225,6 +235,7 @@ const char *boot_options_parse(const char *text, struct boot_options *out, char 
 	memset(out, 0, sizeof(*out));
 	out->reserve_bytes = RESERVE_DEFAULT;
 	out->shadow_bytes = SHADOW_DEFAULT;
+	out->trace_bytes = TRACE_DEFAULT;
 	out->console_serial = true;
 	out->console_screen = true;
 

@@ -7,6 +7,7 @@
 struct boot_options {
 	uint64_t reserve_bytes;     /* reserve=SIZE[K|M|G]: free frames kept for moves; default 4 MiB, page multiple */
 	uint64_t shadow_bytes;      /* shadow=SIZE: of each CPU, for the back-ends shadow and vtlb; default 2 MiB, page multiple */
+	uint64_t trace_bytes;       /* trace=SIZE: of each CPU, for the ring of its trace; default 64 KiB, page multiple; 0: no tracing */
 	bool map_late;              /* map=late | map=boot (default): when the Identity root is built */
 	bool dma_free_all;          /* dma-free=all */
 	struct range_list dma_free; /* dma-free=A-B[,A-B...]: hex (0x) or decimal with K, M, G; B excluded; page multiples */

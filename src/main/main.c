@@ -25,6 +25,7 @@
 #include "virt/own.h"
 #include "virt/shadow.h"
 #include "virt/startup.h"
+#include "virt/trace.h"
 
 #define MULTIBOOT1_MAGIC 0x2badb002u
 #define MULTIBOOT2_MAGIC 0x36d76289u
@@ -234,7 +235,8 @@ static void measure_demand(void)
 	boot.demand.fixed_bytes +=
 		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
 		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
-		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes();
+		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes() +
+		cpus * trace_ring_bytes(boot.options.trace_bytes);
 	boot.demand.fixed_tables = identity_tables(boot.address_bits, boot.has_1g, boot.boundary_count);
 	if (boot.iommu.kind != SCRIM_IOMMU_NONE) {
 		const struct dma_limits *limits = &boot.iommu.limits;
@@ -401,6 +403,8 @@ static void make_memory(void)
 	machine.share_slot_count = share_slots_bytes(boot.ram_end) / sizeof(uint64_t);
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		machine.cpu[i].batch = own_alloc(sizeof(struct mem_batch));
+	for (uint32_t i = 0; trace_ring_bytes(boot.options.trace_bytes) && i < machine.cpu_count; i++)
+		trace_give_memory(&machine.cpu[i], own_alloc(trace_ring_bytes(boot.options.trace_bytes)), trace_ring_bytes(boot.options.trace_bytes));
 	machine.xlat.near = own_alloc(near_bytes(boot.ram_end));
 	machine.xlat.near_count = near_bytes(boot.ram_end) / sizeof(*machine.xlat.near);
 	machine.xlat.address_bits = boot.address_bits;

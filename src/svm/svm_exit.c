@@ -11,6 +11,7 @@
 #include "virt/moving.h"
 #include "virt/request.h"
 #include "virt/shadow.h"
+#include "virt/trace.h"
 
 /* The IN that is a request: registers in, registers out (abi/scrim_abi.h). */
 static void on_request(struct cpu *cpu)
@@ -266,6 +267,14 @@ static void redeliver(struct cpu *cpu)
 	vmcb->event_injection = event;
 }
 
+/* But for what comes behind the last kick_serve(). */
+static void record_exit(struct cpu *cpu, enum scrim_exit cause)
+{
+	if (!cpu->untraced)
+		trace_record(cpu, SCRIM_TRACE_EXIT, cause, cpu->exit_start_tsc, rdtsc());
+	cpu->untraced = false;
+}
+
 void svm_handle_exit(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
@@ -277,12 +286,15 @@ void svm_handle_exit(struct cpu *cpu)
 	cpu->step_aside = false;
 	guard_wait_held_off(cpu);
 	cpu->exit_start_tsc = rdtsc();
-	cpu->exits[dispatch(cpu)]++;
+	enum scrim_exit cause = dispatch(cpu);
+	cpu->exits[cause]++;
 	redeliver(cpu);
 	if (cpu->step_aside && svm_is_v2m(cpu))
 		shadow_step_aside(cpu);
 	guard_apply(cpu);
 	memvirt_tidy(cpu);
+	if (trace_is_on())
+		record_exit(cpu, cause);
 	for (;;) {
 		kick_serve(cpu);
 		__atomic_store_n(&cpu->in_vmm, 0, __ATOMIC_SEQ_CST);

@@ -26,6 +26,23 @@ struct nmi_state {
 	uint64_t saved_dr6;
 };
 
+/* abi/scrim_abi.h has the two words. */
+struct trace_event {
+	uint64_t start_tsc, what;
+};
+
+/* trace.c says who writes what. */
+struct trace_ring {
+	struct trace_event *event; /* `size` of them, a power of two or 0 */
+	uint64_t size, written, taken;
+	uint64_t lost, lost_before;
+};
+
+/* Waits for a page of a batch, since boot. */
+struct stalls {
+	uint64_t count, tsc, longest_tsc;
+};
+
 struct cpu {
 	struct guest_registers regs; /* first: svm_entry.S knows */
 	uint64_t control_block;      /* machine address of the VMCB (VMCS); svm_entry.S knows the offset */
@@ -63,6 +80,9 @@ struct cpu {
 	uint64_t exits[SCRIM_EXIT_COUNT];
 	uint64_t nmis_passed;
 	uint64_t exit_start_tsc;
+	struct stalls stalls;   /* by itself; others read: a count may be a moment old */
+	struct trace_ring trace;
+	bool untraced;          /* this exit is no event: it takes events out of a ring */
 };
 
 _Static_assert(offsetof(struct cpu, regs) == 0, "svm_entry.S");

@@ -22,6 +22,7 @@ struct machine_memory {
 
 struct machine_counters {
 	uint64_t switches, kicks, flushes, cpus_lost;
+	uint64_t batches; /* and single pages, which are a batch of one */
 	struct mem_moved unshared; /* by writes */
 };
 
@@ -29,6 +30,7 @@ struct machine_counters {
 struct machine_operation {
 	enum scrim_op op;
 	struct mem_moved moved;
+	uint64_t moved_before; /* pages, by all operations before it */
 	uint64_t start_tsc, end_tsc, longest_exit_tsc;
 	bool running;
 };
@@ -51,6 +53,7 @@ struct machine {
 	enum scrim_backend backend; /* how CPUs translate for the memory's sake, once visited */
 	bool is_tcg;      /* the CPUs are emulated by QEMU */
 	uint32_t waiting_for_batches; /* CPUs; no batch begins meanwhile */
+	bool tracing;     /* written under the lock, read without it */
 	bool map_late;    /* the Identity root lives only while it is needed */
 	struct xlat xlat;
 	struct machine_dma dma;

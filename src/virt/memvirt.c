@@ -11,6 +11,7 @@
 #include "virt/guard.h"
 #include "virt/port.h"
 #include "virt/shadow.h"
+#include "virt/trace.h"
 #include "virt/vendor.h"
 #include "xlat/pte_npt.h"
 
@@ -123,10 +124,14 @@ static void settle_backend(void)
 
 uint32_t memvirt_visit(struct cpu *self)
 {
+	bool goes_over = self->memory_on != memvirt_is_on() || (memvirt_is_on() && self->backend != machine.backend);
+
 	self->memory_on = memvirt_is_on();
 	self->backend = machine.backend;
 	shadow_unlink_all(self);
 	guard_apply(self);
+	if (goes_over && trace_is_on())
+		trace_record(self, SCRIM_TRACE_SWITCH, memvirt_is_on() ? machine.backend : SCRIM_BACKEND_NATIVE, self->exit_start_tsc, rdtsc());
 	uint32_t left = cpus_left();
 	if (left)
 		return left;

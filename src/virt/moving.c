@@ -18,6 +18,7 @@
 #include "virt/meet.h"
 #include "virt/memvirt.h"
 #include "virt/port.h"
+#include "virt/trace.h"
 
 _Static_assert((int)SCRIM_REMAP_DIRECT == MEM_REMAP_DIRECT && (int)SCRIM_REMAP_INDIRECT == MEM_REMAP_INDIRECT, "the engine's");
 _Static_assert((int)SCRIM_REVERSE_SEARCH == MEM_REVERSE_SEARCH && (int)SCRIM_REVERSE_REFCOUNT == MEM_REVERSE_REFCOUNT &&
@@ -59,7 +60,15 @@ static void copy(struct cpu *self)
 	}
 }
 
-static void copy_and_end(struct cpu *self)
+/* A batch of so many pages, planned from `start_tsc` on, has ended. */
+static void count_batch(struct cpu *self, uint64_t pages, uint64_t start_tsc)
+{
+	machine.count.batches++;
+	if (trace_is_on())
+		trace_record(self, SCRIM_TRACE_BATCH, pages, start_tsc, rdtsc());
+}
+
+static void copy_and_end(struct cpu *self, uint64_t start_tsc)
 {
 	port_run_on(self);
 	port_ops.flush(&machine.xlat);
@@ -68,6 +77,7 @@ static void copy_and_end(struct cpu *self)
 	machine_lock(self);
 	port_run_on(self);
 	mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
+	count_batch(self, self->batch->count, start_tsc);
 }
 
 static err_t refusal(enum mem_step step)
@@ -172,10 +182,11 @@ err_t moving_step(struct cpu *self, uint32_t pages)
 	if (machine.state != SCRIM_REMAPPING)
 		return SCRIM_OK; /* ended, or given up, meanwhile */
 	port_run_on(self); /* a plan that finds no memory flushes what it has taken apart */
+	uint64_t start_tsc = rdtsc();
 	enum mem_step step = mem_remap_begin(&machine.mem, self->batch, pages);
 
 	if (step == MEM_STEP_MOVES)
-		copy_and_end(self);
+		copy_and_end(self, start_tsc);
 	/* While the lock was free another CPU may have ended it, or given it up. */
 	if (machine.state == SCRIM_REMAPPING && (step == MEM_STEP_DONE || (machine.homecoming.whole && is_identity())))
 		finish_home(self);
@@ -189,6 +200,7 @@ static enum mem_step home_together(struct cpu *self)
 	port_run_on(self);
 	port_others_are_here(true);
 	do {
+		uint64_t start_tsc = rdtsc();
 		step = mem_remap_begin(&machine.mem, self->batch, SCRIM_BATCH_MAX);
 		if (step != MEM_STEP_MOVES)
 			continue;
@@ -196,6 +208,7 @@ static enum mem_step home_together(struct cpu *self)
 		dma_flush();
 		meet_copy(self->batch);
 		mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
+		count_batch(self, self->batch->count, start_tsc);
 	} while (step == MEM_STEP_MOVES || step == MEM_STEP_AGAIN);
 	port_ops.flush(&machine.xlat);
 	port_others_are_here(false);
@@ -229,8 +242,13 @@ uint64_t moving_pause_us(void)
 
 err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame)
 {
+	uint64_t start_tsc = rdtsc();
+
 	port_run_on(self);
-	return mem_displace(&machine.mem, page, frame, &machine.last.moved);
+	err_t err = mem_displace(&machine.mem, page, frame, &machine.last.moved);
+	if (!err)
+		count_batch(self, 1, start_tsc);
+	return err;
 }
 
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
@@ -241,18 +259,23 @@ err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
 		return SCRIM_OK;
 	}
 	port_run_on(self); /* as above */
+	uint64_t start_tsc = rdtsc();
 	enum mem_step step = mem_scatter_begin(&machine.mem, &machine.scatter, self->batch, pages);
 
 	*left = step == MEM_STEP_DONE ? 0 : machine.scatter.pages - machine.scatter.at + 1;
 	if (step == MEM_STEP_MOVES)
-		copy_and_end(self);
+		copy_and_end(self, start_tsc);
 	return refusal(step);
 }
 
 err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left)
 {
+	uint64_t start_tsc = rdtsc();
+
 	port_run_on(self);
 	enum mem_step step = mem_share_step(&machine.mem, &machine.share, pages);
+	if ((step == MEM_STEP_AGAIN || step == MEM_STEP_DONE) && machine.share.count)
+		count_batch(self, machine.share.count, start_tsc);
 	*left = step == MEM_STEP_DONE ? 0 : machine.share.last.n - machine.share.next.n;
 	return refusal(step);
 }
@@ -271,6 +294,7 @@ static void bring_all_home(struct cpu *self)
 	CHECK(mem_remap_start(&machine.mem, MEM_REMAP_DIRECT, gfn(0), gfn(UINT64_MAX)) == SCRIM_OK);
 	port_run_on(self);
 	while (step != MEM_STEP_DONE) {
+		uint64_t start_tsc = rdtsc();
 		step = mem_remap_begin(&machine.mem, self->batch, SCRIM_BATCH_MAX);
 		if (step == MEM_STEP_NO_TABLE) {
 			CHECK(mem_reverse_in_use(&machine.mem) != MEM_REVERSE_SEARCH);
@@ -282,6 +306,7 @@ static void bring_all_home(struct cpu *self)
 		port_ops.flush(&machine.xlat);
 		mem_batch_copy(&machine.mem, self->batch);
 		mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
+		count_batch(self, self->batch->count, start_tsc);
 	}
 	mem_remap_stop(&machine.mem);
 }
@@ -320,9 +345,12 @@ static enum fault settle_fault(struct cpu *self, gfn_t page, bool is_write)
 		return machine.mem.in_flight ? FAULT_WAIT : FAULT_NOWHERE;
 	if (!is_write || access == MEM_ACCESS_ALL)
 		return FAULT_AGAIN;
+	const uint64_t start_tsc = rdtsc(), copies = machine.count.unshared.copies;
 	port_run_on(self);
 	switch (mem_unshare_on_write(&machine.mem, page, &machine.count.unshared)) {
 	case MEM_STEP_DONE:
+		if (machine.count.unshared.copies != copies) /* else it was alone in its frame */
+			count_batch(self, machine.count.unshared.copies - copies, start_tsc);
 		return FAULT_AGAIN;
 	case MEM_STEP_NO_TABLE:
 		/* Writes must go on. The search keeps no books and needs no memory for them; where batches are in flight, later. */
@@ -334,15 +362,38 @@ static enum fault settle_fault(struct cpu *self, gfn_t page, bool is_write)
 	}
 }
 
+static enum fault try_fault(struct cpu *self, gfn_t page, bool is_write)
+{
+	machine_lock(self);
+	enum fault fault = settle_fault(self, page, is_write);
+	machine_unlock();
+	return fault;
+}
+
+static void count_stall(struct cpu *self, bool is_write, uint64_t start_tsc)
+{
+	uint64_t end_tsc = rdtsc();
+
+	self->stalls.count++;
+	self->stalls.tsc += end_tsc - start_tsc;
+	if (end_tsc - start_tsc > self->stalls.longest_tsc)
+		self->stalls.longest_tsc = end_tsc - start_tsc;
+	if (trace_is_on())
+		trace_record(self, SCRIM_TRACE_STALL, is_write, start_tsc, end_tsc);
+}
+
 bool moving_fault(struct cpu *self, gfn_t page, bool is_write)
 {
-	for (;;) {
-		machine_lock(self);
-		enum fault fault = settle_fault(self, page, is_write);
-		machine_unlock();
-		if (fault != FAULT_WAIT)
-			return fault == FAULT_AGAIN;
+	enum fault fault = try_fault(self, page, is_write);
+
+	if (fault != FAULT_WAIT)
+		return fault == FAULT_AGAIN;
+	uint64_t start_tsc = rdtsc();
+	while (fault == FAULT_WAIT) {
 		kick_serve(self);
 		cpu_pause();
+		fault = try_fault(self, page, is_write);
 	}
+	count_stall(self, is_write, start_tsc);
+	return fault == FAULT_AGAIN;
 }

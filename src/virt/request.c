@@ -12,6 +12,7 @@
 #include "virt/moving.h"
 #include "virt/request_info.h"
 #include "virt/request_map.h"
+#include "virt/request_trace.h"
 #include "virt/shadow.h"
 
 typedef err_t (*request_fn)(struct cpu *self, struct request *request);
@@ -110,12 +111,15 @@ static const request_fn serve[] = {
 	[SCRIM_OP_LEND] = request_lend,
 	[SCRIM_OP_UNLEND] = request_unlend,
 	[SCRIM_OP_BACKEND] = request_backend,
+	[SCRIM_OP_CENSUS] = request_census,
+	[SCRIM_OP_TRACE] = request_trace,
+	[SCRIM_OP_TRACE_READ] = request_trace_read,
 };
 _Static_assert(ARRAY_SIZE(serve) == SCRIM_OP_COUNT, "every operation has an entry");
 
 static bool changes_something(uint32_t op)
 {
-	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || op >= SCRIM_OP_PAUSED;
+	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || (op >= SCRIM_OP_PAUSED && op < SCRIM_OP_CENSUS);
 }
 
 static bool is_settled(void)

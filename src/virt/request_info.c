@@ -9,6 +9,7 @@
 #include "virt/memvirt.h"
 #include "virt/moving.h"
 #include "virt/shadow.h"
+#include "virt/trace.h"
 #include "virt/vendor.h"
 
 static uint64_t cpus_in_os(void)
@@ -238,6 +239,20 @@ static uint64_t info_of_iommu(enum scrim_info item)
 	}
 }
 
+static uint64_t info_of_activity(enum scrim_info item)
+{
+	switch (item) {
+	case SCRIM_INFO_PAGES_MOVED:
+		return machine.last.moved_before + machine.last.moved.pages + machine.count.unshared.pages;
+	case SCRIM_INFO_BATCHES:
+		return machine.count.batches;
+	case SCRIM_INFO_TRACE_ON:
+		return trace_is_on();
+	default:
+		return trace_events();
+	}
+}
+
 err_t request_info(struct cpu *self, struct request *request)
 {
 	enum scrim_info item = (enum scrim_info)request->argument[0];
@@ -247,6 +262,8 @@ err_t request_info(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
 		request->result[0] = info_of_memory(item);
+	else if (item >= SCRIM_INFO_PAGES_MOVED)
+		request->result[0] = info_of_activity(item);
 	else if (item >= SCRIM_INFO_IOMMU)
 		request->result[0] = info_of_iommu(item);
 	else if (item >= SCRIM_INFO_V2M_BYTES)
@@ -273,6 +290,10 @@ err_t request_cpu_info(struct cpu *self, struct request *request)
 		[SCRIM_CPU_VMCB] = cpu->control_block,
 		[SCRIM_CPU_EXITS_TOTAL] = total,
 		[SCRIM_CPU_NMIS_PASSED] = cpu->nmis_passed,
+		[SCRIM_CPU_STALLS] = cpu->stalls.count,
+		[SCRIM_CPU_STALL_TSC] = cpu->stalls.tsc,
+		[SCRIM_CPU_STALL_LONGEST_TSC] = cpu->stalls.longest_tsc,
+		[SCRIM_CPU_TRACE_LOST] = trace_lost(cpu),
 	};
 	request->result[0] = value[request->argument[1]];
 	return SCRIM_OK;

@@ -17,7 +17,11 @@ err_t request_state_refused(struct request *request)
 
 void request_operation_begin(enum scrim_op op)
 {
-	machine.last = (struct machine_operation){ .op = op, .start_tsc = rdtsc(), .running = true };
+	const struct machine_operation *last = &machine.last;
+
+	machine.last = (struct machine_operation){
+		.op = op, .moved_before = last->moved_before + last->moved.pages, .start_tsc = rdtsc(), .running = true
+	};
 }
 
 static bool is_sharing(void)

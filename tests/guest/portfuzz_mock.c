@@ -174,6 +174,15 @@ static struct mock_reply mock_reply_to(uint32_t eax, uint64_t argument0, uint64_
 		return (struct mock_reply){ .status = valid ? SCRIM_OK : SCRIM_EINVAL };
 	case SCRIM_OP_RANGE:
 		return mock_range(argument0, argument1);
+	case SCRIM_OP_CENSUS:
+		if (((argument0 | argument1) & (GUEST_PAGE_SIZE - 1)) != 0)
+			return (struct mock_reply){ .status = SCRIM_EALIGN };
+		valid = argument0 < argument1 && argument1 - argument0 <= SCRIM_CENSUS_MAX;
+		return (struct mock_reply){ .status = valid ? SCRIM_OK : SCRIM_EINVAL };
+	case SCRIM_OP_TRACE:
+		return (struct mock_reply){ .status = argument0 < SCRIM_TRACE_ORDER_COUNT ? SCRIM_OK : SCRIM_EINVAL };
+	case SCRIM_OP_TRACE_READ:
+		return (struct mock_reply){ .status = valid ? SCRIM_OK : SCRIM_EINVAL };
 	case SCRIM_OP_VISIT:
 	case SCRIM_OP_CHECK:
 		return (struct mock_reply){ .status = SCRIM_OK };

@@ -199,6 +199,15 @@ static uint32_t model_allowed_to_move(const struct fuzz *fuzz, uint32_t op, uint
 	}
 }
 
+static uint32_t model_census(uint64_t start, uint64_t end)
+{
+	uint32_t faults = ((start | end) & PAGE_MASK) != 0 ? FUZZ_STATUS(SCRIM_EALIGN) : 0;
+
+	if (start >= end || end - start > SCRIM_CENSUS_MAX)
+		faults |= FUZZ_STATUS(SCRIM_EINVAL);
+	return faults != 0 ? faults : FUZZ_STATUS(SCRIM_OK);
+}
+
 uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0, uint64_t argument1)
 {
 	uint32_t state = model_state(fuzz), no_state = FUZZ_STATUS(SCRIM_ESTATE);
@@ -232,6 +241,12 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 		return model_step(fuzz, argument0) | unused1;
 	case SCRIM_OP_MOVE:
 		return model_move(fuzz, argument0);
+	case SCRIM_OP_CENSUS:
+		return model_census(argument0, argument1);
+	case SCRIM_OP_TRACE:
+		return model_unless(argument0 < SCRIM_TRACE_ORDER_COUNT, ANY_ARGUMENT);
+	case SCRIM_OP_TRACE_READ:
+		return model_index(cpu) | unused1;
 	case SCRIM_OP_CHECK:
 		return FUZZ_STATUS(SCRIM_OK) | unused0 | unused1;
 	case SCRIM_OP_TRANSLATE:

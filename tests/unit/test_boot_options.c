@@ -28,6 +28,7 @@ static void test_defaults(void **unused)
 		memset(&options, 0xff, sizeof(options));
 		accept(texts[i]);
 		assert_int_equal(options.reserve_bytes, MIB(4));
+		assert_int_equal(options.trace_bytes, KIB(64));
 		assert_false(options.map_late);
 		assert_false(options.dma_free_all);
 		assert_int_equal(options.dma_free.count, 0);

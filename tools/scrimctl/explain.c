@@ -100,6 +100,7 @@ static const struct {
 	  "reserve=" },
 	{ SCRIM_OP_SHARE, SCRIM_ENOTABLE,
 	  "no memory is left for the table of pages seen; give a smaller --range, or boot with a larger reserve=" },
+	{ SCRIM_OP_TRACE, SCRIM_ENOTABLE, "no memory was kept for the trace; boot without trace=0, or with trace=64K or more" },
 	{ SCRIM_OP_LEND, SCRIM_EDISPLACED,
 	  "a page there is displaced or shared, or the memory is lent already; run scrimctl devirtualize first" },
 	{ SCRIM_OP_LEND, SCRIM_EINVAL, "Scrim cannot keep so many lent ranges apart; lend less" },

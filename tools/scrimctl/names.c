@@ -79,6 +79,9 @@ static const char *const op_names[] = {
 	[SCRIM_OP_SHARE_STEP] = "share-step",
 	[SCRIM_OP_BACKEND] = "backend",
 	[SCRIM_OP_UNLEND] = "unlend",
+	[SCRIM_OP_CENSUS] = "census",
+	[SCRIM_OP_TRACE] = "trace",
+	[SCRIM_OP_TRACE_READ] = "trace-read",
 };
 _Static_assert(COUNT(op_names) == SCRIM_OP_COUNT, "a name for each operation");
 

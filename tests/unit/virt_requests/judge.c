@@ -49,6 +49,9 @@ static const uint32_t ever[SCRIM_OP_COUNT] = {
 	[SCRIM_OP_LEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | INVALID,
 	[SCRIM_OP_UNLEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | NOFRAME | INVALID,
 	[SCRIM_OP_BACKEND] = OK | STATE | INVALID | NOTABLE,
+	[SCRIM_OP_CENSUS] = OK | ALIGN | INVALID,
+	[SCRIM_OP_TRACE] = OK | INVALID,
+	[SCRIM_OP_TRACE_READ] = OK | INVALID,
 };
 
 static uint32_t if_so(bool fault, uint32_t status)
@@ -197,6 +200,12 @@ static uint32_t faults_of(uint32_t op, uint64_t first, uint64_t second)
 	case SCRIM_OP_BACKEND:
 		return if_so(first < SCRIM_BACKEND_NESTED || first > SCRIM_BACKEND_VTLB, INVALID) | backend_faults(first) |
 		       if_so(machine.state != SCRIM_VIRTUALIZED, STATE);
+	case SCRIM_OP_CENSUS:
+		return range_faults(first, second) | if_so(first < second && second - first > SCRIM_CENSUS_MAX, INVALID);
+	case SCRIM_OP_TRACE:
+		return if_so(first >= SCRIM_TRACE_ORDER_COUNT, INVALID);
+	case SCRIM_OP_TRACE_READ:
+		return if_so(first >= SIM_CPUS, INVALID);
 	case SCRIM_OP_ABORT:
 		return if_so(is_state(SCRIM_NATIVE, SCRIM_VIRTUALIZED), STATE);
 	case SCRIM_OP_DEVIRTUALIZE:
@@ -341,6 +350,26 @@ static void check_backend(const struct judge_case *one)
 	}
 }
 
+/* The map's own counts are of all pages: of the whole of RAM a census says the same. */
+static void check_census(const struct judge_case *one)
+{
+	uint64_t displaced = (uint32_t)one->after.result[0], shared = one->after.result[0] >> 32;
+
+	if (one->alone && !one->before.argument[0] && one->before.argument[1] >= SIM_END &&
+	    (displaced != machine.mem.displaced || shared != machine.mem.read_only || one->after.result[1] != machine.mem.in_flight))
+		complain(one, "the map's own counts are others");
+	if (displaced > machine.mem.displaced && one->alone)
+		complain(one, "more displaced pages than there are");
+}
+
+static void check_trace_read(const struct judge_case *one)
+{
+	uint64_t start = one->after.result[0], kind = one->after.result[1] >> SCRIM_TRACE_KIND_SHIFT;
+
+	if ((start == 0) != (kind == SCRIM_TRACE_NONE) || kind >= SCRIM_TRACE_KIND_COUNT)
+		complain(one, "no event that there can be");
+}
+
 static void check_results(const struct judge_case *one)
 {
 	const struct request *after = &one->after;
@@ -353,6 +382,12 @@ static void check_results(const struct judge_case *one)
 		break;
 	case SCRIM_OP_TRANSLATE:
 		check_translate(one);
+		break;
+	case SCRIM_OP_CENSUS:
+		check_census(one);
+		break;
+	case SCRIM_OP_TRACE_READ:
+		check_trace_read(one);
 		break;
 	case SCRIM_OP_MOVE:
 		if (sim_walk(one->before.argument[0]).frame != after->result[0])

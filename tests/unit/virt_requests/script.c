@@ -67,7 +67,7 @@ static bool is_change(const struct request *request)
 {
 	uint32_t op = request->eax - SCRIM_MAGIC;
 
-	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || (op >= SCRIM_OP_PAUSED && op < SCRIM_OP_COUNT);
+	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || (op >= SCRIM_OP_PAUSED && op < SCRIM_OP_CENSUS);
 }
 
 static void task_request(struct cpu *cpu, struct sim_task *task)
@@ -231,6 +231,7 @@ static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 	case SCRIM_OP_MANAGE:
 	case SCRIM_OP_AIM:
 	case SCRIM_OP_LEND:
+	case SCRIM_OP_CENSUS:
 		fetch_range(argument);
 		break;
 	case SCRIM_OP_UNLEND:

@@ -26,6 +26,7 @@
 #include "virt/own.h"
 #include "virt/port.h"
 #include "virt/shadow.h"
+#include "virt/trace.h"
 
 #define OWN_START MIB(12)
 #define OWN_END MIB(14)
@@ -43,6 +44,7 @@ static struct {
 
 static struct cpu cpus[SIM_CPUS];
 static struct mem_batch batches[SIM_CPUS];
+static struct trace_event events[SIM_CPUS][64];
 static struct mem_port_ops port;
 static uint64_t share_slots[SHARE_SLOTS], storage[8192];
 static const uint64_t boundaries[] = { KIB(640), MIB(1), MIB(7), MIB(12) + KIB(512), MIB(14) };
@@ -287,6 +289,7 @@ void sim_start(const struct sim_config *config)
 		cpus[i].index = i;
 		cpus[i].apic_id = 2 * i;
 		cpus[i].batch = &batches[i];
+		trace_give_memory(&cpus[i], events[i], sizeof(events[i]));
 	}
 	lay_out(config);
 	sim_cpus_reset();
