@@ -2,7 +2,9 @@
 /* scrimctl on the real machine: its streams, its signals, its port and its CPUs. The program itself is in verbs.c. */
 #include <errno.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "blocks.h"
@@ -32,6 +34,25 @@ static void catch_signals(void)
 	}
 }
 
+/* https://no-color.org: set and not empty. */
+static void measure_terminal(struct session *session)
+{
+	const char *no_colour = getenv("NO_COLOR");
+	struct winsize size;
+
+	session->columns = 80;
+	session->lines = 24;
+	if (isatty(STDOUT_FILENO) != 1)
+		return;
+	session->redraws = true;
+	session->colour = no_colour == NULL || no_colour[0] == '\0';
+	/* A serial line may not know. */
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col != 0 && size.ws_row != 0) {
+		session->columns = size.ws_col;
+		session->lines = size.ws_row;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct session session = {
@@ -46,6 +67,7 @@ int main(int argc, char **argv)
 	enum exit_code code;
 
 	catch_signals();
+	measure_terminal(&session);
 	code = scrimctl_run(&session, argc, argv);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		complain(&session,

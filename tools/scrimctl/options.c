@@ -2,6 +2,7 @@
 /* Options of a verb. Unlike getopt it has no state, so that tests can call a verb many times. */
 #include "options.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -61,13 +62,14 @@ static int take(const struct session *session, int argc, char **argv, int at, co
 	const char *rest;
 	const struct option_spec *spec = find(specs, argv[at], &rest);
 
-	if (spec == NULL || (spec->flag != NULL && *rest == '=')) {
+	if (spec == NULL || (spec->flag != NULL && spec->value == NULL && *rest == '=')) {
 		complain(session, "%s does not take %s; see scrimctl %s --help", argv[0], argv[at], argv[0]);
 		return OPTIONS_BAD;
 	}
 	if (spec->flag != NULL) {
 		*spec->flag = true;
-		return at;
+		if (spec->value == NULL || (*rest != '=' && (at + 1 >= argc || !isdigit((unsigned char)argv[at + 1][0]))))
+			return at;
 	}
 	if (*rest == '=')
 		return take_value(session, argv[0], spec, rest + 1) ? at : OPTIONS_BAD;

@@ -5,7 +5,7 @@
 #include "ranges.h"
 #include "session.h"
 
-/* One of the three pointers says what the option takes. */
+/* Which of the three pointers is there says what the option takes; with `flag` and `value` the value may be left out, and begins with a digit. */
 struct option_spec {
 	const char *name;          /* "--json"; NULL ends a table */
 	bool *flag;                /* nothing */

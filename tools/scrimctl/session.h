@@ -28,6 +28,9 @@ struct session {
 	FILE *out;
 	FILE *err;
 	bool show_progress;                       /* err is a terminal */
+	bool colour;                              /* out may be coloured */
+	bool redraws;                             /* out is a terminal: what is shown again is written over */
+	unsigned columns, lines;                  /* of it, or of a page where it is none */
 	const volatile sig_atomic_t *interrupted; /* not 0: finish the request at hand, leave a valid state, stop */
 };
 

@@ -39,6 +39,23 @@ static json_t *exits(const uint64_t *by_cause, uint64_t total)
 	return object;
 }
 
+static json_t *time_of_ticks(const struct status *status, uint64_t ticks)
+{
+	uint64_t hz = status->info[SCRIM_INFO_TSC_HZ];
+
+	return hz != 0 ? json_real((double)ticks * 1e6 / (double)hz) : json_null();
+}
+
+static json_t *stalls(const struct status *status, const uint64_t *info)
+{
+	json_t *object = json_object();
+
+	json_put(&object, "count", json_count(info[SCRIM_CPU_STALLS]));
+	json_put(&object, "us", time_of_ticks(status, info[SCRIM_CPU_STALL_TSC]));
+	json_put(&object, "longest_us", time_of_ticks(status, info[SCRIM_CPU_STALL_LONGEST_TSC]));
+	return object;
+}
+
 static json_t *cpus(const struct status *status)
 {
 	json_t *array = json_array();
@@ -52,6 +69,7 @@ static json_t *cpus(const struct status *status)
 		json_put(&object, "mode", json_string(name_of_cpu_mode(cpu->info[SCRIM_CPU_MODE])));
 		json_put(&object, "vmcb", json_address(cpu->info[SCRIM_CPU_VMCB]));
 		json_put(&object, "exits", exits(cpu->exits, cpu->exits_total));
+		json_put(&object, "stalls", stalls(status, cpu->info));
 		json_put(&object, "nmis_passed", json_count(cpu->info[SCRIM_CPU_NMIS_PASSED]));
 		json_append(&array, object);
 	}
@@ -195,6 +213,8 @@ static json_t *machine_counters(const struct status *status)
 		{ "switches", SCRIM_INFO_SWITCHES },
 		{ "kicks", SCRIM_INFO_KICKS },
 		{ "flushes", SCRIM_INFO_FLUSHES },
+		{ "pages_moved", SCRIM_INFO_PAGES_MOVED },
+		{ "batches", SCRIM_INFO_BATCHES },
 		{ "cpus_lost", SCRIM_INFO_CPUS_LOST },
 		COUNTER_END,
 	};

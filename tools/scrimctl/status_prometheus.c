@@ -39,6 +39,8 @@ static const struct metric counters[] = {
 	{ "scrim_switches_total", "Completed switches of memory virtualization.", SCRIM_INFO_SWITCHES, 1 },
 	{ "scrim_kicks_total", "NMIs that Scrim sent to its own CPUs.", SCRIM_INFO_KICKS, 1 },
 	{ "scrim_flushes_total", "Whole-TLB flushes asked of a CPU.", SCRIM_INFO_FLUSHES, 1 },
+	{ "scrim_pages_moved_total", "Moves of pages.", SCRIM_INFO_PAGES_MOVED, 1 },
+	{ "scrim_batches_total", "Batches of pages that were absent together.", SCRIM_INFO_BATCHES, 1 },
 	{ "scrim_v2m_loads_total", "V2M entries composed with the map.", SCRIM_INFO_V2M_LOADS, 1 },
 	{ "scrim_v2m_evictions_total", "V2M tables given up for room.", SCRIM_INFO_V2M_EVICTIONS, 1 },
 	{ "scrim_iommu_faults_total", "Accesses of devices that the units refused.", SCRIM_INFO_IOMMU_FAULTS, 1 },
@@ -64,12 +66,33 @@ static void print_info(FILE *out, const struct status *status)
 	char version[STATUS_VERSION_SIZE];
 
 	print_head(out, "scrim_info", "What serves this machine; always 1.", "gauge");
-	fprintf(out, "scrim_info{version=\"%s\",abi=\"%u\",vendor=\"%s\",backend=\"%s\",iommu=\"%s\"} 1\n",
+	fprintf(out, "scrim_info{version=\"%s\",abi=\"%u\",vendor=\"%s\",iommu=\"%s\"} 1\n",
 		status_version(status, version), SCRIM_ABI_VERSION, name_of_vendor(info[SCRIM_INFO_VENDOR]),
-		name_of_backend(info[SCRIM_INFO_BACKEND]), name_of_iommu(info[SCRIM_INFO_IOMMU]));
+		name_of_iommu(info[SCRIM_INFO_IOMMU]));
 	print_head(out, "scrim_state", "1 for the state that the machine is in.", "gauge");
 	for (unsigned state = 0; state < SCRIM_STATE_COUNT; state++)
 		fprintf(out, "scrim_state{state=\"%s\"} %d\n", name_of_state(state), info[SCRIM_INFO_STATE] == state);
+	print_head(out, "scrim_backend", "1 for what stands between the OS's memory and the machine's.", "gauge");
+	for (unsigned backend = 0; backend <= SCRIM_BACKEND_VTLB; backend++)
+		fprintf(out, "scrim_backend{backend=\"%s\"} %d\n", name_of_backend(backend),
+			info[SCRIM_INFO_BACKEND] == backend);
+}
+
+/* A TSC of unknown rate tells no time: the metric is left out then. */
+static void print_stalls(FILE *out, const struct status *status)
+{
+	uint64_t count = status->info[SCRIM_INFO_CPUS], hz = status->info[SCRIM_INFO_TSC_HZ];
+
+	print_head(out, "scrim_stalls_total", "Times that a CPU waited for a page of a batch.", "counter");
+	for (uint64_t i = 0; i < count; i++)
+		fprintf(out, "scrim_stalls_total{cpu=\"%" PRIu64 "\"} %" PRIu64 "\n", i,
+			status->cpus[i].info[SCRIM_CPU_STALLS]);
+	if (hz == 0)
+		return;
+	print_head(out, "scrim_stall_seconds_total", "How long these waits were, together.", "counter");
+	for (uint64_t i = 0; i < count; i++)
+		fprintf(out, "scrim_stall_seconds_total{cpu=\"%" PRIu64 "\"} %.9f\n", i,
+			(double)status->cpus[i].info[SCRIM_CPU_STALL_TSC] / (double)hz);
 }
 
 static void print_cpus(FILE *out, const struct status *status)
@@ -93,4 +116,5 @@ void status_prometheus(FILE *out, const struct status *status)
 	print_metrics(out, status, gauges, sizeof(gauges) / sizeof(gauges[0]), "gauge");
 	print_metrics(out, status, counters, sizeof(counters) / sizeof(counters[0]), "counter");
 	print_cpus(out, status);
+	print_stalls(out, status);
 }

@@ -40,8 +40,11 @@ static void print_memory(FILE *out, const struct status *status)
 	fprintf(out, "memory     %s of Scrim's own: %s fixed (code and data %s), the rest by reserve=; map %s now\n",
 		text_bytes(all, info[SCRIM_INFO_VMM_BYTES]), text_bytes(fixed, info[SCRIM_INFO_FIXED_BYTES]),
 		text_bytes(image, info[SCRIM_INFO_IMAGE_BYTES]), text_bytes(map, info[SCRIM_INFO_MAP_BYTES]));
-	fprintf(out, "counters   %" PRIu64 " switches, %" PRIu64 " kicks, %" PRIu64 " flushes\n",
-		info[SCRIM_INFO_SWITCHES], info[SCRIM_INFO_KICKS], info[SCRIM_INFO_FLUSHES]);
+	fprintf(out,
+		"counters   %" PRIu64 " switches, %" PRIu64 " kicks, %" PRIu64 " flushes, %" PRIu64 " pages moved, %" PRIu64
+		" batches\n",
+		info[SCRIM_INFO_SWITCHES], info[SCRIM_INFO_KICKS], info[SCRIM_INFO_FLUSHES], info[SCRIM_INFO_PAGES_MOVED],
+		info[SCRIM_INFO_BATCHES]);
 }
 
 static void print_devices(FILE *out, const struct status *status)

@@ -9,6 +9,7 @@
 static const struct verb *const verbs[] = {
 	&verb_status,  &verb_virtualize, &verb_devirtualize, &verb_move,
 	&verb_scatter, &verb_share,      &verb_lend,         &verb_check,
+	&verb_map,     &verb_top,        &verb_trace,
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -43,6 +44,7 @@ static const char help_tail[] =
 	"  scrimctl share                  equal pages to one frame\n"
 	"  scrimctl lend 512M              more free frames, out of Linux's memory\n"
 	"  scrimctl check                  do all invariants of the map hold?\n"
+	"  scrimctl map --watch            RAM as a picture, live\n"
 	"  scrimctl devirtualize           every page home, virtualized -> native\n"
 	"\n"
 	"Exit status: 0 done, 1 refused or failed (the line on stderr says what, why and what to do), 2 wrong usage.\n"

@@ -22,6 +22,9 @@ extern const struct verb verb_scatter;
 extern const struct verb verb_share;
 extern const struct verb verb_lend;
 extern const struct verb verb_check;
+extern const struct verb verb_map;
+extern const struct verb verb_top;
+extern const struct verb verb_trace;
 
 /* All of scrimctl: argv as main() got it. */
 enum exit_code scrimctl_run(const struct session *session, int argc, char **argv) MUST_CHECK;

@@ -279,6 +279,21 @@ uint32_t fake_unlend(struct fake_memory *memory, uint64_t start, uint64_t end)
 	return SCRIM_OK;
 }
 
+uint32_t fake_census(const struct fake_memory *memory, uint64_t start, uint64_t end, uint64_t result[2])
+{
+	if (((start | end) & (PAGE_BYTES - 1)) != 0)
+		return SCRIM_EALIGN;
+	if (start >= end || end - start > SCRIM_CENSUS_MAX)
+		return SCRIM_EINVAL;
+	/* As many pages share as there are, from the first byte of the 64 MiB on. */
+	if (start <= FAKE_SHARED && FAKE_SHARED < end)
+		result[0] = memory->shared << 32;
+	for (uint64_t i = 0; i < memory->displaced; i++)
+		result[0] += memory->pages[i] >= start && memory->pages[i] < end;
+	result[1] = 0;
+	return SCRIM_OK;
+}
+
 static uint32_t list_item(const struct range *items, uint64_t count, uint64_t index, uint64_t result[2])
 {
 	if (index >= count)

@@ -17,6 +17,7 @@
 #define FAKE_OWN_START      0x7e000000u
 #define FAKE_OWN_END        0x80000000u
 #define FAKE_DMA_FREE_START 0x20000000u
+#define FAKE_SHARED         0x4000000u
 #define FAKE_FRAME          0x7f000000u
 
 struct fake_ranges {
@@ -66,4 +67,5 @@ uint32_t fake_begin_sweep(struct fake_memory *memory, enum scrim_op op, uint64_t
 uint32_t fake_sweep_step(struct fake_memory *memory, enum scrim_op op, uint64_t pages, uint64_t result[2]);
 uint32_t fake_lend(struct fake_memory *memory, uint64_t start, uint64_t end);
 uint32_t fake_unlend(struct fake_memory *memory, uint64_t start, uint64_t end);
+uint32_t fake_census(const struct fake_memory *memory, uint64_t start, uint64_t end, uint64_t result[2]);
 uint32_t fake_range(const struct fake_memory *memory, uint64_t index, uint64_t kind, uint64_t result[2]);

@@ -32,6 +32,8 @@ void fake_reset(struct fake *fake)
 	fake->absent_reads = SCRIM_ABSENT;
 	fake->state = SCRIM_NATIVE;
 	fake->cpu_count = 5;
+	fake->columns = 80;
+	fake->trace_ring = 8;
 	fake_memory_reset(&fake->memory);
 	fake->tsc_hz = 2000000000;
 	fake->iommu = SCRIM_IOMMU_VTD;
@@ -109,6 +111,10 @@ static uint64_t info(const struct fake *fake, uint64_t what)
 		return fake->memory.reverse;
 	case SCRIM_INFO_PAUSE_US:
 		return fake->pause_us;
+	case SCRIM_INFO_PAGES_MOVED:
+		return fake->requests; /* somebody moves pages meanwhile: one with each request */
+	case SCRIM_INFO_BATCHES:
+		return fake->batches;
 	case SCRIM_INFO_LAST_OP:
 		return fake->last_op;
 	case SCRIM_INFO_LAST_LONGEST_EXIT_TSC:
@@ -147,12 +153,49 @@ static uint32_t do_cpu_info(const struct fake *fake, uint64_t cpu, uint64_t what
 	case SCRIM_CPU_VMCB:
 		*result = 0x123450000ull + 0x1000 * cpu;
 		break;
+	case SCRIM_CPU_STALLS:
+		*result = fake->cpus[cpu].stalls;
+		break;
+	case SCRIM_CPU_STALL_LONGEST_TSC:
+		*result = fake->cpus[cpu].stalls != 0 ? 8000000 : 0;
+		break;
+	case SCRIM_CPU_TRACE_LOST:
+		*result = fake->trace_lost;
+		break;
 	default:
 		*result = 0;
 		for (unsigned cause = 0; what == SCRIM_CPU_EXITS_TOTAL && cause < SCRIM_EXIT_COUNT; cause++)
 			*result += fake->cpus[cpu].exits[cause];
 		break;
 	}
+	return SCRIM_OK;
+}
+
+/* The events of a CPU: number i of them is of kind 1 + i % 4. */
+static uint32_t do_trace_read(struct fake *fake, uint64_t cpu, uint64_t result[2])
+{
+	unsigned *left;
+
+	if (cpu >= fake->cpu_count)
+		return SCRIM_EINVAL;
+	left = &fake->cpus[cpu].events;
+	result[0] = result[1] = 0;
+	if (*left == 0)
+		return SCRIM_OK;
+	result[0] = 2000000000ull * *left;
+	result[1] = (uint64_t)(1 + *left % 4) << SCRIM_TRACE_KIND_SHIFT | 1ull << SCRIM_TRACE_NUMBER_SHIFT | 3000;
+	--*left;
+	return SCRIM_OK;
+}
+
+static uint32_t do_trace(struct fake *fake, uint64_t order, uint64_t *ring)
+{
+	*ring = fake->trace_ring;
+	if (fake->trace_ring == 0)
+		return SCRIM_ENOTABLE;
+	fake->tracing = order == SCRIM_TRACE_START;
+	for (unsigned i = 0; fake->tracing && i < fake->cpu_count; i++)
+		fake->cpus[i].events = fake->trace_events;
 	return SCRIM_OK;
 }
 
@@ -374,6 +417,12 @@ static uint32_t serve(struct fake *fake, uint32_t op, const uint64_t argument[2]
 		return SCRIM_OK;
 	case SCRIM_OP_RANGE:
 		return fake_range(&fake->memory, argument[0], argument[1], result);
+	case SCRIM_OP_TRACE:
+		return do_trace(fake, argument[0], &result[0]);
+	case SCRIM_OP_TRACE_READ:
+		return do_trace_read(fake, argument[0], result);
+	case SCRIM_OP_CENSUS:
+		return fake_census(&fake->memory, argument[0], argument[1], result);
 	case SCRIM_OP_VISIT:
 		do_visit(fake, &result[0], &result[1]);
 		return SCRIM_OK;

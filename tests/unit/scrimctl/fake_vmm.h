@@ -31,6 +31,8 @@ struct fake_cpu {
 	bool switched;
 	bool guard_over;
 	unsigned visits;
+	uint64_t stalls;
+	unsigned events; /* of the trace, that have yet to be taken */
 	uint64_t backend;
 	uint64_t exits[SCRIM_EXIT_COUNT];
 };
@@ -47,6 +49,8 @@ struct fake {
 	unsigned signal_at_block;  /* a signal cuts the n-th */
 	unsigned os_cpu_at; /* index of the CPU that runs the tool */
 	bool pinned;
+	unsigned columns;
+	bool terminal;
 	unsigned pauses;
 	unsigned online_at_pause; /* 1 + CPU index that comes online in the first pause */
 
@@ -65,6 +69,10 @@ struct fake {
 	enum scrim_iommu iommu;
 	uint64_t iommu_faults;
 	uint64_t last_op;
+	uint64_t batches;
+	bool tracing;
+	unsigned trace_events; /* of each CPU, at START */
+	uint64_t trace_ring, trace_lost;
 	enum scrim_violation violation;
 
 	/* Faults */

@@ -35,6 +35,9 @@ enum exit_code run(const char *line)
 	session.out = open_memstream(&out, &out_size);
 	session.err = open_memstream(&err, &err_size);
 	session.interrupted = &fake->interrupted;
+	session.columns = fake->columns;
+	session.lines = 24;
+	session.colour = session.redraws = fake->terminal;
 	snprintf(text, sizeof(text), "%s", line);
 	for (char *word = strtok_r(text, " ", &rest); word != NULL && count < WORDS_MAX;
 	     word = strtok_r(NULL, " ", &rest))
