@@ -69,6 +69,19 @@ static void test_reserve(void **unused)
 		refuse(bad[i], "whole pages");
 }
 
+static void test_trace(void **unused)
+{
+	static const char *const bad[] = { "trace=", "trace=on", "trace=100", "trace=32M" };
+
+	(void)unused;
+	accept("trace=0");
+	assert_int_equal(options.trace_bytes, 0);
+	accept("trace=16M");
+	assert_int_equal(options.trace_bytes, MIB(16));
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
+		refuse(bad[i], "write for example trace=64K");
+}
+
 static void test_map(void **unused)
 {
 	(void)unused;
@@ -200,6 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),	cmocka_unit_test(test_reserve),	     cmocka_unit_test(test_map),
+		cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_console),		cmocka_unit_test(test_dma_free),     cmocka_unit_test(test_dma_free_many),
 		cmocka_unit_test(test_unknown),		cmocka_unit_test(test_small_line),   cmocka_unit_test(test_random),
 	};
