@@ -21,10 +21,12 @@
 #include "svm/svm.h"
 #include "virt/dma.h"
 #include "virt/guard.h"
+#include "virt/guest_memory.h"
 #include "virt/memvirt.h"
 #include "virt/own.h"
 #include "virt/shadow.h"
 #include "virt/startup.h"
+#include "virt/watching.h"
 
 #define MULTIBOOT1_MAGIC 0x2badb002u
 #define MULTIBOOT2_MAGIC 0x36d76289u

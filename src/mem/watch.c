@@ -252,12 +252,15 @@ void watch_stop(struct watch *watch, bool failed)
 	memset(watch->copies, 0, watch->mem->chunk_count * sizeof(*watch->copies));
 }
 
-void watch_give_back(struct watch *watch)
+bool watch_give_back(struct watch *watch)
 {
+	bool all = true;
+
 	while (watch->run_count > 0) {
 		const struct watch_run *run = &watch->run[--watch->run_count];
-		mem_give_back(watch->mem, run->first, run->count);
+		all &= mem_give_back(watch->mem, run->first, run->count) == SCRIM_OK;
 	}
 	watch->run_at = 0;
 	watch->run_next = watch->unused = watch->left = 0;
+	return all;
 }

@@ -99,8 +99,8 @@ void watch_let_go(struct watch *watch, gfn_t page);
 
 void watch_stop(struct watch *watch, bool failed);
 
-/* Nobody holds any of the frames any more: tables made of them are given back, and behind a flush. */
-void watch_give_back(struct watch *watch);
+/* Nobody holds any of the frames any more: tables made of them are given back, and behind a flush. True: a false would be a bug. */
+bool watch_give_back(struct watch *watch) MUST_CHECK;
 
 /* A frame of those taken, for a table; false: there is none left. And back. */
 bool watch_take_frame(struct watch *watch, mfn_t *frame) MUST_CHECK;

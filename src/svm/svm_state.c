@@ -2,6 +2,7 @@
 /* Owns nothing: the OS's registers as they stand in an exit, in the VMCB, in struct cpu, or in the CPU itself. */
 #include "base/str.h"
 #include "hw/insn.h"
+#include "hw/msr.h"
 #include "svm/svm.h"
 
 static void save_segment(uint64_t *to, enum scrim_register first, const struct vmcb_segment *segment)

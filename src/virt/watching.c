@@ -72,7 +72,7 @@ err_t watching_begin(struct cpu *self, enum scrim_watch kind, uint32_t *saved)
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		machine.cpu[i].has_saved = false;
 	if (!meet_begin(self, true)) {
-		watch_give_back(&machine.watch);
+		CHECK(watch_give_back(&machine.watch));
 		return SCRIM_ECPU;
 	}
 	save_own(self);
@@ -96,7 +96,7 @@ static void end(struct cpu *self, bool failed)
 	shadow_note_all();
 	port_ops.flush(&machine.xlat);
 	CHECK(!tables_out);
-	watch_give_back(&machine.watch);
+	CHECK(watch_give_back(&machine.watch));
 }
 
 void watching_end(struct cpu *self)

@@ -79,6 +79,10 @@ static const char *const op_names[] = {
 	[SCRIM_OP_SHARE_STEP] = "share-step",
 	[SCRIM_OP_BACKEND] = "backend",
 	[SCRIM_OP_UNLEND] = "unlend",
+	[SCRIM_OP_WATCH] = "watch",
+	[SCRIM_OP_IMAGE_READ] = "image-read",
+	[SCRIM_OP_IMAGE_CPU] = "image-cpu",
+	[SCRIM_OP_DIRTY] = "dirty",
 };
 _Static_assert(COUNT(op_names) == SCRIM_OP_COUNT, "a name for each operation");
 
@@ -98,6 +102,8 @@ static const char *const status_names[] = {
 	[SCRIM_EDISPLACED] = "displaced",
 	[SCRIM_ECPU] = "cpu",
 	[SCRIM_EINVARIANT] = "invariant",
+	[SCRIM_EWATCH] = "watch-on",
+	[SCRIM_EFAULT] = "fault",
 };
 _Static_assert(COUNT(status_names) == SCRIM_STATUS_COUNT, "a name for each status");
 
