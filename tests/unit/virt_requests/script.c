@@ -75,6 +75,7 @@ static void task_request(struct cpu *cpu, struct sim_task *task)
 	struct judge_case one = { .cpu = cpu, .alone = others_idle(cpu) };
 	uint64_t epoch = ++script.epoch;
 
+	one.instants = os_instants();
 	one.before = (struct request){ .eax = task->op, .argument = { task->argument[0], task->argument[1] } };
 	script_counts.in_flight += machine.mem.in_flight > 0;
 	sim_exit_begin(cpu);
@@ -90,6 +91,7 @@ static void task_request(struct cpu *cpu, struct sim_task *task)
 	script_counts.accepted += one.after.eax == SCRIM_OK;
 	if (one.after.eax == SCRIM_OK)
 		script_counts.ops[task->op & 31]++;
+	script_counts.lost_images += one.after.eax == SCRIM_ENOFRAME && task->op == SCRIM_REQUEST(SCRIM_OP_IMAGE_READ);
 	script.status = one.after.eax;
 	/* A question that nobody else disturbed has changed nothing: most of a fuzzer's time. */
 	if (!one.alone || is_change(&one.before) || judge_look().map != one.was.map)
@@ -211,6 +213,8 @@ static uint64_t fetch_pages(void)
 
 static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 {
+	static const uint64_t counts[] = { 1, 16, 7, 2, 1 | SCRIM_IMAGE_KEEP, 16 | SCRIM_IMAGE_KEEP, 0, 17, SCRIM_IMAGE_KEEP };
+	static const uint64_t buffers[] = { 0, 0, 0, PAGE_SIZE, 14 * PAGE_SIZE, 15 * PAGE_SIZE, 16 * PAGE_SIZE, 8 };
 	static const uint64_t fractions[] = { 65536, 32768, 8192, 600, 1, 0, 65537 };
 
 	switch (op) {
@@ -236,12 +240,19 @@ static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 	case SCRIM_OP_UNLEND:
 		fetch_lent(argument);
 		break;
+	case SCRIM_OP_IMAGE_READ:
+		argument[0] = fetch_address() + counts[fetch(1) % ARRAY_SIZE(counts)];
+		argument[1] = buffers[fetch(1) % ARRAY_SIZE(buffers)];
+		break;
+	case SCRIM_OP_DIRTY:
+		argument[0] = align_down(fetch_address(), fetch(1) % 8 ? SCRIM_DIRTY_PAGES * PAGE_SIZE : PAGE_SIZE);
+		break;
 	case SCRIM_OP_SCATTER:
 		argument[0] = fetch(1);
 		argument[1] = fractions[fetch(1) % ARRAY_SIZE(fractions)];
 		break;
 	default:
-		argument[0] = fetch(1) % 48;
+		argument[0] = fetch(1) % 64;
 		argument[1] = fetch(1) % 20;
 		if (op != SCRIM_OP_INFO)
 			argument[0] %= 4;
@@ -271,7 +282,11 @@ static void advance(uint64_t cpu)
 		ask(cpu, SCRIM_OP_VISIT, 0, 0);
 		return;
 	}
-	if (machine.scatter.at < machine.scatter.pages)
+	if (machine.watch.kind == SCRIM_WATCH_IMAGE)
+		ask(cpu, SCRIM_OP_IMAGE_READ, ram_page(how * 16 + script.epoch % 8 * 512) | 16, 0);
+	else if (machine.watch.kind == SCRIM_WATCH_DIRTY)
+		ask(cpu, how & 7 ? SCRIM_OP_DIRTY : SCRIM_OP_WATCH, how & 7 ? how % 32 * SCRIM_DIRTY_PAGES * PAGE_SIZE : 0, 0);
+	else if (machine.scatter.at < machine.scatter.pages)
 		ask(cpu, SCRIM_OP_SCATTER_STEP, how + 1, 0);
 	else if (machine.share.next.n < machine.share.last.n)
 		ask(cpu, SCRIM_OP_SHARE_STEP, how + 1, 0);

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "sim_cpu.h"
+#include "os.h"
 #include "sim_dma.h"
 
 #include <stdio.h>
@@ -343,6 +344,13 @@ static uint32_t guest_idt_limit(const struct cpu *cpu)
 	return sim_of(cpu)->idt_limit;
 }
 
+/* The CPU that leads a meeting is the last: nobody writes from here on until a watch is on. */
+static void save_registers(struct cpu *cpu, uint64_t *to)
+{
+	to[SCRIM_REG_RIP] = cpu->index;
+	os_note_instant();
+}
+
 static const struct vendor_ops vendor = {
 	.id = SCRIM_VENDOR_AMD,
 	.set_backend = set_backend,
@@ -350,6 +358,7 @@ static const struct vendor_ops vendor = {
 	.flush = flush,
 	.intercept_apic_msrs = intercept,
 	.intercept_cr3_load = intercept,
+	.save_registers = save_registers,
 	.guest_is_paging = guest_is_paging,
 	.guest_idt_limit = guest_idt_limit,
 };
@@ -377,6 +386,10 @@ void sim_exit_end(struct cpu *cpu)
 
 static const uint64_t *table_of(struct sim_cpu *keeper, uint64_t address)
 {
+	/* A watch makes some of frames that it has taken. */
+	if (ranges_contain(&machine.mem.withdrawn, address, address + PAGE_SIZE, RANGE_RAM))
+		return (const uint64_t *)(uintptr_t)address;
+
 	uint32_t slot = sim_table_slot(address);
 
 	if (keeper)
