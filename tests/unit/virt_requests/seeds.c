@@ -318,7 +318,7 @@ static void watch(uint32_t kind)
 /* Reads pages of an image; some are to be kept, and read again. */
 static void read_image(uint32_t turns, uint32_t count)
 {
-	for (uint32_t i = 0; i < 60; i++) {
+	for (uint32_t i = 0; i < 40; i++) {
 		put_kind(SCRIPT_REQUEST, turns + i % 3);
 		put(SCRIM_OP_IMAGE_READ);
 		put((190 + 41 * (i / 2)) & 0xff);
@@ -328,11 +328,19 @@ static void read_image(uint32_t turns, uint32_t count)
 	}
 }
 
-/* An image with pages displaced and shared, lent frames for its copies, writes before and beside its reader; one that is given up; one that runs out. */
+/* An image that runs out of frames; one with pages displaced and shared, lent frames for its copies, writes before and beside its reader; one given up. */
 static void make_image(void)
 {
 	put(0x30);
 	virtualize(0);
+	watch(SCRIM_WATCH_IMAGE);
+	for (uint32_t i = 0; i < 40; i++)
+		put_access(SCRIPT_WRITE, i % 3, 200 + 41 * i, i);
+	put_request(SCRIM_OP_IMAGE_READ, 1);
+	put(200);
+	put(0);
+	put(1);
+	put(0);
 	put_request(SCRIM_OP_LEND, 0);
 	put_range(3, 1600);
 	aim(EVERYTHING, 0);
@@ -348,13 +356,6 @@ static void make_image(void)
 	watch(SCRIM_WATCH_IMAGE);
 	touch(BESIDE | WITHIN);
 	put_kind(SCRIPT_OFFLINE, 2);
-	devirtualize(0, 0, 0);
-	home(0, 200);
-	virtualize(0);
-	watch(SCRIM_WATCH_IMAGE);
-	for (uint32_t i = 0; i < 240; i++)
-		put_access(SCRIPT_WRITE, i % 3, 200 + 7 * i, i);
-	read_image(0, 1);
 	devirtualize(0, 0, 0);
 	home(0, 200);
 	virtualize(0);
