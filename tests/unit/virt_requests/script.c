@@ -55,6 +55,8 @@ static void check_machine(bool at_rest)
 	if (violation != SCRIM_HOLDS)
 		sim_fail("invariant %u does not hold at 0x%lx in state %u", violation, where, machine.state);
 	os_check(at_rest && !machine.mem.in_flight);
+	if (machine.xlat.root)
+		sim_check_tlbs();
 	if (machine.mem.displaced > script_counts.displaced)
 		script_counts.displaced = machine.mem.displaced;
 	if (machine.mem.read_only > script_counts.shared)

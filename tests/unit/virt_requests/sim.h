@@ -75,6 +75,9 @@ struct sim_translation sim_translate(struct cpu *cpu, uint64_t address);
 /* What a CPU does with its entry for an address at a fault there. */
 void sim_forget(struct cpu *cpu, uint64_t address);
 
+/* No TLB holds a translation of another size than the tables have now. While the lock is free. */
+void sim_check_tlbs(void);
+
 /* A walk as the hardware would, kept by nobody. */
 struct sim_translation sim_walk(uint64_t address);
 

@@ -458,6 +458,18 @@ struct sim_translation sim_translate(struct cpu *cpu, uint64_t address)
 	return page_of(found, address);
 }
 
+void sim_check_tlbs(void)
+{
+	for (uint32_t i = 0; i < SIM_CPUS * SIM_TLB_ENTRIES; i++) {
+		const struct sim_translation *kept = &sims[i / SIM_TLB_ENTRIES].tlb[i % SIM_TLB_ENTRIES];
+		if (!machine.cpu[i / SIM_TLB_ENTRIES].translating || !kept->present)
+			continue;
+		struct sim_translation now = walk(NULL, kept->start);
+		if (now.present && now.bytes != kept->bytes)
+			sim_fail("CPU %u holds 0x%lx of another size: break before make was not kept", i / SIM_TLB_ENTRIES, kept->start);
+	}
+}
+
 void sim_forget(struct cpu *cpu, uint64_t address)
 {
 	struct sim_cpu *sim = sim_of(cpu);
