@@ -368,16 +368,16 @@ static void make_noted(void)
 	put(1);
 	virtualize(0);
 	/* Of two pages that share, the one at home is written: the other one has to go, and has not been written. */
-	aim(2, 275);
+	aim(2, 308);
 	share(0);
 	watch(SCRIM_WATCH_DIRTY);
-	put_access(SCRIPT_WRITE, 0, 290, 1); /* from here on the right to write is a matter of single pages there */
-	put_access(SCRIPT_WRITE, 0, 275, 1);
-	put_access(SCRIPT_READ, 1, 280, 1);
-	put_access(SCRIPT_WRITE, 2, 279, 1);
+	put_access(SCRIPT_WRITE, 0, 323, 1); /* from here on the right to write is a matter of single pages there */
+	put_access(SCRIPT_WRITE, 0, 308, 1);
+	put_access(SCRIPT_READ, 1, 313, 1);
+	put_access(SCRIPT_WRITE, 2, 312, 1);
 	put_request(SCRIM_OP_DIRTY, 0);
-	put(275 & 0xff);
-	put(275 >> 8);
+	put(308 & 0xff);
+	put(308 >> 8);
 	put(1);
 	watch(SCRIM_WATCH_NONE);
 	aim(EVERYTHING, 0);
