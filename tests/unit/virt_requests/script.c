@@ -243,11 +243,13 @@ static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 		fetch_lent(argument);
 		break;
 	case SCRIM_OP_IMAGE_READ:
-		argument[0] = fetch_address() + counts[fetch(1) % ARRAY_SIZE(counts)];
+		argument[0] = fetch_address();
+		argument[0] += counts[fetch(1) % ARRAY_SIZE(counts)];
 		argument[1] = buffers[fetch(1) % ARRAY_SIZE(buffers)];
 		break;
 	case SCRIM_OP_DIRTY:
-		argument[0] = align_down(fetch_address(), fetch(1) % 8 ? SCRIM_DIRTY_PAGES * PAGE_SIZE : PAGE_SIZE);
+		argument[0] = fetch_address();
+		argument[0] = align_down(argument[0], fetch(1) % 8 ? SCRIM_DIRTY_PAGES * PAGE_SIZE : PAGE_SIZE);
 		break;
 	case SCRIM_OP_SCATTER:
 		argument[0] = fetch(1);
@@ -423,6 +425,8 @@ static void run_cpu_event(enum script_kind kind, uint64_t cpu)
 
 static void run_operation(enum script_kind kind, uint64_t cpu)
 {
+	uint64_t address; /* bytes are fetched in the order of statements */
+
 	switch (kind) {
 	case SCRIPT_REQUEST:
 	case SCRIPT_WILD:
@@ -436,13 +440,17 @@ static void run_operation(enum script_kind kind, uint64_t cpu)
 		visit_all();
 		break;
 	case SCRIPT_WRITE:
-		access_memory(cpu, os_task_write, fetch_address() + fetch(1) * 16, fetch(2));
+		address = fetch_address();
+		address += fetch(1) * 16;
+		access_memory(cpu, os_task_write, address, fetch(2));
 		break;
 	case SCRIPT_FILL:
-		access_memory(cpu, os_task_fill, fetch_address(), fetch(1));
+		address = fetch_address();
+		access_memory(cpu, os_task_fill, address, fetch(1));
 		break;
 	case SCRIPT_READ:
-		access_memory(cpu, os_task_read, fetch_address() + fetch(1) * 16, 0);
+		address = fetch_address();
+		access_memory(cpu, os_task_read, address + fetch(1) * 16, 0);
 		break;
 	case SCRIPT_TABLES:
 		cpu = fetch(1);
