@@ -3,7 +3,7 @@
  * Provides the control interface between Scrim and programs that run in the OS: one I/O port, six registers.
  *
  * A request is one 32-bit IN from SCRIM_PORT (`inl %dx, %eax`). Registers, 32 bits wide in every mode, so that
- * 32-bit and 64-bit programs speak the same language and Scrim never touches a caller's memory:
+ * 32-bit and 64-bit programs speak the same language and Scrim never touches a caller's memory, but for IMAGE_READ, which says how:
  *
  *          in                                      out
  *   eax    SCRIM_REQUEST(op)                       enum scrim_status
@@ -23,7 +23,7 @@
 
 #include <stdint.h>
 
-#define SCRIM_ABI_VERSION 2u
+#define SCRIM_ABI_VERSION 3u
 
 /*
  * ISA range, decoded by no known device; below 0x400 so that no PCI bridge forwards it; aligned, so that one bus cycle carries
@@ -51,6 +51,8 @@ enum scrim_status {
 	SCRIM_EDISPLACED,   /* the page is already displaced */
 	SCRIM_ECPU,         /* a CPU is outside Scrim, so that no page is moved; or did not come to a pause */
 	SCRIM_EINVARIANT,   /* CHECK: an invariant does not hold; result 0 = enum scrim_violation, result 1 = an address */
+	SCRIM_EWATCH,       /* a watch is on, so that the map does not change and no other watch begins */
+	SCRIM_EFAULT,       /* the caller's buffer cannot be written where it is; write to it, and ask again */
 	SCRIM_STATUS_COUNT
 };
 
@@ -163,6 +165,27 @@ enum scrim_op {
 	 * are. SCRIM_EINVAL: no back-end for that; SCRIM_ENOTABLE: as above.
 	 */
 	SCRIM_OP_BACKEND,
+	/*
+	 * WATCH(enum scrim_watch): VIRTUALIZED only. All CPUs meet in Scrim, and all of the OS's RAM becomes read-only to them in one instant.
+	 * IMAGE: from then on a page is copied to a free frame before a CPU's first write, so that IMAGE_READ finds it as it was. DIRTY: the
+	 * first write is noted. NONE, in any state: ends what is on. result 0 = frames at hand for copies and their tables, result 1 = CPUs
+	 * whose registers were saved. SCRIM_ECPU: a CPU is outside Scrim, or did not come. While a watch is on, what changes the
+	 * map is refused with SCRIM_EWATCH, but for DEVIRTUALIZE, which ends it. What devices write is neither copied nor noted.
+	 */
+	SCRIM_OP_WATCH,
+	/*
+	 * IMAGE_READ(physical address | SCRIM_IMAGE_KEEP | pages, buffer): copies pages (1 to SCRIM_IMAGE_READ_MAX), as they were at the instant, to
+	 * the linear address `buffer`, page-aligned, as the calling program itself would write there, which has to have written to each of
+	 * its pages before. Without KEEP they are let go: read again they would be what they are then. result 0 = pages copied:
+	 * fewer than asked where the buffer's next page cannot be written; SCRIM_EFAULT where its first cannot. SCRIM_ENOTRAM, SCRIM_EALIGN,
+	 * SCRIM_EINVAL. SCRIM_ESTATE: no image is being taken (any more). SCRIM_ENOFRAME: writes needed more frames than there were; the
+	 * image is lost, and nothing is read-only any more.
+	 */
+	SCRIM_OP_IMAGE_READ,
+	/* IMAGE_CPU(cpu index, enum scrim_register): result 0 = the value at the instant. SCRIM_EINVAL: that CPU was not in the OS. */
+	SCRIM_OP_IMAGE_CPU,
+	/* DIRTY(physical address): results 0 and 1 = one bit each for the 128 pages from there on, which is a multiple of their size: written. */
+	SCRIM_OP_DIRTY,
 	/* --- what watches and changes nothing of the map: any state --- */
 	/*
 	 * CENSUS(start, end): counts pages of a range of at most SCRIM_CENSUS_MAX bytes by what the map says of them. result 0 = displaced |
@@ -182,6 +205,26 @@ enum scrim_op {
 	SCRIM_OP_TRACE_READ,
 	SCRIM_OP_COUNT
 };
+
+enum scrim_watch { SCRIM_WATCH_NONE = 0, SCRIM_WATCH_IMAGE, SCRIM_WATCH_DIRTY, SCRIM_WATCH_COUNT };
+
+#define SCRIM_IMAGE_READ_MAX 16u
+#define SCRIM_IMAGE_KEEP 0x800u
+#define SCRIM_DIRTY_PAGES 128u
+
+/* What IMAGE_CPU knows: the registers that a core file's notes carry. A segment is four of them, as in enum scrim_segment. */
+enum scrim_register {
+	SCRIM_REG_RAX = 0, SCRIM_REG_RBX, SCRIM_REG_RCX, SCRIM_REG_RDX, SCRIM_REG_RSI, SCRIM_REG_RDI, SCRIM_REG_RSP, SCRIM_REG_RBP,
+	SCRIM_REG_R8, SCRIM_REG_R9, SCRIM_REG_R10, SCRIM_REG_R11, SCRIM_REG_R12, SCRIM_REG_R13, SCRIM_REG_R14, SCRIM_REG_R15,
+	SCRIM_REG_RIP, SCRIM_REG_RFLAGS, SCRIM_REG_CR0, SCRIM_REG_CR2, SCRIM_REG_CR3, SCRIM_REG_CR4, SCRIM_REG_KERNEL_GS_BASE,
+	SCRIM_REG_ES, SCRIM_REG_CS = SCRIM_REG_ES + 4, SCRIM_REG_SS = SCRIM_REG_CS + 4, SCRIM_REG_DS = SCRIM_REG_SS + 4,
+	SCRIM_REG_FS = SCRIM_REG_DS + 4, SCRIM_REG_GS = SCRIM_REG_FS + 4, SCRIM_REG_GDT = SCRIM_REG_GS + 4,
+	SCRIM_REG_LDT = SCRIM_REG_GDT + 4, SCRIM_REG_IDT = SCRIM_REG_LDT + 4, SCRIM_REG_TR = SCRIM_REG_IDT + 4,
+	SCRIM_REG_COUNT = SCRIM_REG_TR + 4
+};
+
+/* Attributes as in a VMCB (AMD APM vol. 2, 15.5.1): type, S, DPL, P in bits 0-7, AVL, L, D/B, G in bits 8-11. */
+enum scrim_segment { SCRIM_SEG_SELECTOR = 0, SCRIM_SEG_BASE, SCRIM_SEG_LIMIT, SCRIM_SEG_ATTRIBUTES };
 
 #define SCRIM_BATCH_MAX 256u
 #define SCRIM_FRACTION_ALL 65536u
@@ -274,6 +317,9 @@ enum scrim_info {
 	SCRIM_INFO_IOMMU_FAULT_SOURCE, /* of the last: bus << 8 | device << 3 | function */
 	SCRIM_INFO_IOMMU_FAULT_REASON, /* the hardware's code */
 	SCRIM_INFO_IOMMU_FAULT_ADDRESS,/* the page that was asked for */
+	SCRIM_INFO_WATCH,           /* enum scrim_watch that is on */
+	SCRIM_INFO_WATCH_FRAMES,    /* frames that a WATCH(IMAGE) has left, or would have now, for copies and their tables */
+	SCRIM_INFO_IMAGE_COPIES,    /* pages that writes have had copied since the last WATCH(IMAGE) */
 	/* --- what watches --- */
 	SCRIM_INFO_PAGES_MOVED,     /* moves of pages since boot */
 	SCRIM_INFO_BATCHES,         /* batches, since boot: pages absent to all CPUs together; they move, or come to share */

@@ -83,6 +83,8 @@ struct cpu {
 	struct stalls stalls;   /* by itself; others read: a count may be a moment old */
 	struct trace_ring trace;
 	bool untraced;          /* this exit is no event: it takes events out of a ring */
+	uint64_t saved[SCRIM_REG_COUNT]; /* at the last instant that asked for it (meet.h) */
+	bool has_saved;
 };
 
 _Static_assert(offsetof(struct cpu, regs) == 0, "svm_entry.S");

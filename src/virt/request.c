@@ -12,6 +12,7 @@
 #include "virt/moving.h"
 #include "virt/request_info.h"
 #include "virt/request_map.h"
+#include "virt/request_watch.h"
 #include "virt/request_trace.h"
 #include "virt/shadow.h"
 
@@ -111,6 +112,10 @@ static const request_fn serve[] = {
 	[SCRIM_OP_LEND] = request_lend,
 	[SCRIM_OP_UNLEND] = request_unlend,
 	[SCRIM_OP_BACKEND] = request_backend,
+	[SCRIM_OP_WATCH] = request_watch,
+	[SCRIM_OP_IMAGE_READ] = request_image_read,
+	[SCRIM_OP_IMAGE_CPU] = request_image_cpu,
+	[SCRIM_OP_DIRTY] = request_dirty,
 	[SCRIM_OP_CENSUS] = request_census,
 	[SCRIM_OP_TRACE] = request_trace,
 	[SCRIM_OP_TRACE_READ] = request_trace_read,

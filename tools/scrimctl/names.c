@@ -79,6 +79,10 @@ static const char *const op_names[] = {
 	[SCRIM_OP_SHARE_STEP] = "share-step",
 	[SCRIM_OP_BACKEND] = "backend",
 	[SCRIM_OP_UNLEND] = "unlend",
+	[SCRIM_OP_WATCH] = "watch",
+	[SCRIM_OP_IMAGE_READ] = "image-read",
+	[SCRIM_OP_IMAGE_CPU] = "image-cpu",
+	[SCRIM_OP_DIRTY] = "dirty",
 	[SCRIM_OP_CENSUS] = "census",
 	[SCRIM_OP_TRACE] = "trace",
 	[SCRIM_OP_TRACE_READ] = "trace-read",
@@ -101,6 +105,8 @@ static const char *const status_names[] = {
 	[SCRIM_EDISPLACED] = "displaced",
 	[SCRIM_ECPU] = "cpu",
 	[SCRIM_EINVARIANT] = "invariant",
+	[SCRIM_EWATCH] = "watch-on",
+	[SCRIM_EFAULT] = "fault",
 };
 _Static_assert(COUNT(status_names) == SCRIM_STATUS_COUNT, "a name for each status");
 
