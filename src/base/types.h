@@ -17,6 +17,8 @@
 #define MUST_CHECK __attribute__((warn_unused_result))
 #define PACKED __attribute__((packed))
 #define NORETURN __attribute__((noreturn))
+/* Zeroed data that nobody looks at once the OS runs: its pages become table pages then (main.c). */
+#define BOOT_ONLY __attribute__((section(".bss.boot_only")))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
 static inline uint64_t align_down(uint64_t value, uint64_t alignment)

@@ -15,7 +15,7 @@ static const char *const signatures[] = { "DMAR", "IVRS" };
 static union { /* too large for the stack */
 	struct dmar dmar;
 	struct ivrs ivrs;
-} parsed;
+} parsed BOOT_ONLY;
 static char line[120];
 
 static const char *find_vtd(const uint8_t *table, uint32_t bytes, uint64_t ram_end, uint32_t address_bits, struct iommu *out)

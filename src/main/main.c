@@ -38,7 +38,7 @@
 #define CPUID_HYPERVISOR (1u << 31) /* 1 ECX */
 #define HYPERVISOR_LEAF 0x40000000u
 
-extern uint8_t image_start[], image_end[], boot_stack_top[];
+extern uint8_t image_start[], image_end[], boot_only_start[], boot_stack_top[];
 extern void image_relocate(uint64_t start);
 extern void NORETURN call_on_stack(uint64_t function, uint64_t stack_top);
 extern void NORETURN enter_natively(uint32_t entry, const struct descriptor_table_pointer *gdt, uint32_t eax, uint32_t ebx,
@@ -56,11 +56,13 @@ static struct {
 	struct acpi_machine acpi;
 	struct iommu iommu;
 	bool serve;           /* false: boot the module natively */
-	uint64_t boundary[MTRR_BOUNDARIES_MAX];
 	uint32_t boundary_count, address_bits;
 	bool has_1g;
 	uint64_t ram_end;
-} boot;
+} boot BOOT_ONLY;
+
+/* Where one memory type ends and another begins, for the back-ends. */
+static uint64_t boundary[MTRR_BOUNDARIES_MAX];
 
 static char line[200];
 
@@ -134,7 +136,7 @@ static void read_cpu(void)
 {
 	boot.has_1g = cpuid(0x80000001, 0).edx & CPUID_1G;
 	boot.address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
-	boot.boundary_count = mtrr_boundaries(boot.boundary, boot.address_bits);
+	boot.boundary_count = mtrr_boundaries(boundary, boot.address_bits);
 	const char *why = svm_vendor.probe();
 	if (why) {
 		fmt(line, sizeof(line), "this CPU %s", why);
@@ -335,7 +337,7 @@ static void start_cpus(void)
 {
 	make_cpus();
 	machine.memory = (struct machine_memory){
-		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = boot.demand.image_bytes,
+		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = (uint64_t)(boot_only_start - image_start),
 		.frames_start = own_frames_start(), .frames_end = own_frames_end(), .startup_page = boot.place.startup_page,
 		.reserve_bytes = boot.demand.reserve_bytes, .v2m_bytes = v2m_bytes()
 	};
@@ -411,7 +413,7 @@ static void make_memory(void)
 	machine.xlat.near_count = near_bytes(boot.ram_end) / sizeof(*machine.xlat.near);
 	machine.xlat.address_bits = boot.address_bits;
 	machine.xlat.has_1g = boot.has_1g;
-	machine.xlat.boundary = boot.boundary;
+	machine.xlat.boundary = boundary;
 	machine.xlat.boundary_count = boot.boundary_count;
 	machine.is_tcg = is_tcg();
 	guest_memory_init(boot.ram_end > GIB(4) ? align_up(boot.ram_end, GIB(1)) : GIB(4));
@@ -515,6 +517,7 @@ void boot_continue(void)
 		const struct descriptor_table_pointer gdt = { GUEST_GDT_BYTES - 1, entry.gdt };
 		enter_natively(entry.rip, &gdt, entry.rax, entry.rbx, entry.rsi);
 	}
+	own_give_boot_memory(boot_only_start, image_end);
 	struct cpu *self = this_cpu();
 	machine.vendor->enable(self);
 	machine.vendor->reset_to_entry(self, &entry);

@@ -8,6 +8,7 @@
 static struct {
 	uint64_t next, fixed_end; /* own_alloc()'s bump */
 	uint64_t frames_start, frames_end;
+	const uint8_t *boot_start, *boot_end; /* of the image, tables now */
 	void *free_tables;        /* linked by their first word */
 } own;
 
@@ -73,9 +74,20 @@ void own_table_free(void *page)
 	own.free_tables = page;
 }
 
+void own_give_boot_memory(uint8_t *start, uint8_t *end)
+{
+	own.boot_start = start;
+	own.boot_end = end;
+	for (uint8_t *page = start; page < end; page += PAGE_SIZE)
+		own_table_free(page);
+}
+
 bool own_is_table(const void *page)
 {
-	return (uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start;
+	const uint8_t *at = page;
+
+	return (at >= own.boot_start && at < own.boot_end) ||
+	       ((uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start);
 }
 
 uint64_t own_frames_start(void)

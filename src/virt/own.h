@@ -35,6 +35,9 @@ void *own_alloc(uint64_t bytes);
 void *own_table_alloc(void);
 void own_table_free(void *page);
 
+/* What only the boot needed, page-aligned, is for tables from now on. At its end. */
+void own_give_boot_memory(uint8_t *start, uint8_t *end);
+
 /* It came from own_table_alloc(). */
 bool own_is_table(const void *page);
 
