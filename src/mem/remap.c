@@ -18,6 +18,9 @@
  * of that comes before cycles are opened, and another one not until a batch has ended: so that each gets to its end, however
  * many begins it takes.
  *
+ * A page whose home is withdrawn begins no chain and ends none: where it is in the home of another it is moved out of the way, as
+ * one page of a cycle is, and for all RAM that is to a spare frame, since no home is free by then that is not on its way.
+ *
  * No sweep is made where no home is free at all: the count says so. Quiet: chunks swept since a free home may have been
  * overlooked. The sweep may stand in the middle of a chunk when it starts anew, so one chunk more than there are is a whole
  * round.
@@ -59,9 +62,17 @@ static bool in_range(const struct mem *mem, uint64_t number)
 	return number >= mem->remap.first.n && number < mem->remap.last.n;
 }
 
+/* Its home is withdrawn: it stays away, and gets out of the homes of others. */
+static bool has_no_home(const struct mem *mem, gfn_t page)
+{
+	return mem->withdrawn_frames > 0 && frames_is_withdrawn(mem, gfn_home(page));
+}
+
 /* The homecoming is about this displaced page: it, or the frame where it is, belongs to the range. */
 static bool concerns(const struct mem *mem, gfn_t page, uint64_t entry)
 {
+	if (has_no_home(mem, page))
+		return mem->remap.whole ? !frames_is_spare(mem, p2m_entry_frame(entry)) : in_range(mem, p2m_entry_frame(entry).n);
 	return mem->remap.whole || in_range(mem, page.n) || in_range(mem, p2m_entry_frame(entry).n);
 }
 
@@ -194,7 +205,7 @@ static bool is_in_the_way(const struct mem *mem, gfn_t page, uint64_t entry)
 		return false;
 	if (!mem->remap.whole)
 		return in_range(mem, waiting.n);
-	return p2m_is_displaced(p2m_entry(mem, waiting), waiting);
+	return has_no_home(mem, page) ? concerns(mem, page, entry) : p2m_is_displaced(p2m_entry(mem, waiting), waiting);
 }
 
 /* Round by f, back to the page, and nobody on the way is in flight or waits for a page that is. */
@@ -274,7 +285,7 @@ static enum mem_step open_cycles(struct mem *mem, struct mem_batch *batch, uint3
 			continue;
 		if (mem->remap.whole && mem->in_flight > 0 && !is_closed_cycle(mem, page, work))
 			continue;
-		step = move_away(mem, batch, page, false);
+		step = move_away(mem, batch, page, mem->remap.whole && has_no_home(mem, page));
 		if (step != MEM_STEP_MOVES)
 			return step;
 		if (p2m_entry_access(entry) == MEM_ACCESS_ALL)
