@@ -8,6 +8,7 @@
 #include "base/version.h"
 #include "hw/delay.h"
 #include "virt/guard.h"
+#include "virt/machine_check.h"
 #include "virt/memvirt.h"
 #include "virt/moving.h"
 #include "virt/request_info.h"
@@ -85,6 +86,12 @@ static err_t serve_translate(struct cpu *self, struct request *request)
 	return SCRIM_OK;
 }
 
+static err_t serve_machine_check(struct cpu *self, struct request *request)
+{
+	(void)self;
+	return machine_check_get(request->argument[0], &request->result[0], &request->result[1]) ? SCRIM_OK : SCRIM_EINVAL;
+}
+
 static const request_fn serve[] = {
 	[SCRIM_OP_VERSION] = serve_version,
 	[SCRIM_OP_INFO] = request_info,
@@ -110,12 +117,14 @@ static const request_fn serve[] = {
 	[SCRIM_OP_LEND] = request_lend,
 	[SCRIM_OP_UNLEND] = request_unlend,
 	[SCRIM_OP_BACKEND] = request_backend,
+	[SCRIM_OP_RETIRE] = request_retire,
+	[SCRIM_OP_MACHINE_CHECK] = serve_machine_check,
 };
 _Static_assert(ARRAY_SIZE(serve) == SCRIM_OP_COUNT, "every operation has an entry");
 
 static bool changes_something(uint32_t op)
 {
-	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || op >= SCRIM_OP_PAUSED;
+	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || (op >= SCRIM_OP_PAUSED && op != SCRIM_OP_MACHINE_CHECK);
 }
 
 static bool is_settled(void)

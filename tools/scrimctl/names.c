@@ -79,6 +79,8 @@ static const char *const op_names[] = {
 	[SCRIM_OP_SHARE_STEP] = "share-step",
 	[SCRIM_OP_BACKEND] = "backend",
 	[SCRIM_OP_UNLEND] = "unlend",
+	[SCRIM_OP_RETIRE] = "retire",
+	[SCRIM_OP_MACHINE_CHECK] = "machine-check",
 };
 _Static_assert(COUNT(op_names) == SCRIM_OP_COUNT, "a name for each operation");
 

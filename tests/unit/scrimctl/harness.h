@@ -54,4 +54,5 @@ int tests_of_portions(void);
 int tests_of_sweep(void);
 int tests_of_lend(void);
 int tests_of_move(void);
+int tests_of_retire(void);
 int tests_of_killed(void);
