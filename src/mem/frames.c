@@ -32,10 +32,9 @@ bool frames_is_retired(const struct mem *mem, mfn_t frame)
 	return mem->retired_frames > 0 && lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE);
 }
 
-bool frames_is_withdrawn(const struct mem *mem, mfn_t frame)
+bool frames_is_listed_withdrawn(const struct mem *mem, mfn_t frame)
 {
-	return mem->withdrawn_frames > 0 &&
-	       (lies_in(&mem->withdrawn, frame, RANGE_RAM) || lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE));
+	return lies_in(&mem->withdrawn, frame, RANGE_RAM) || lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE);
 }
 
 bool frames_is_spare(const struct mem *mem, mfn_t frame)

@@ -16,8 +16,12 @@ bool frames_is_extra(const struct mem *mem, mfn_t frame);
 /* True when it is not withdrawn, besides: it may hold pages and is in nobody's way. */
 bool frames_is_spare(const struct mem *mem, mfn_t frame);
 
-/* True when no page may be there, for a while or for good. */
-bool frames_is_withdrawn(const struct mem *mem, mfn_t frame);
+/* True when no page may be there, for a while or for good. Asked for many frames, and mostly there are none. */
+bool frames_is_listed_withdrawn(const struct mem *mem, mfn_t frame);
+static inline bool frames_is_withdrawn(const struct mem *mem, mfn_t frame)
+{
+	return mem->withdrawn_frames > 0 && frames_is_listed_withdrawn(mem, frame);
+}
 
 /* True when the frame is withdrawn for good. */
 bool frames_is_retired(const struct mem *mem, mfn_t frame);

@@ -112,7 +112,7 @@ def retire_under_load(t):
             check(f"around {len(frames)} retired frame(s)" in said and "stay away" in said, f"retire does not say what stays: {said}")
             check_left(machine, frames)
             spoil(machine, frames)
-            for seed in range(t.pick(3, 12)):
+            for seed in range(t.pick(3, 6)):
                 machine.must(f"scrimctl virtualize --backend {BACKENDS[seed % 3]}")
                 machine.must(f"sleep 1; scrimctl scatter --seed {seed + 1} >/dev/null && scrimctl check", 300)
                 pages = machine.status()["pages"]
