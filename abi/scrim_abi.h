@@ -105,7 +105,8 @@ enum scrim_op {
 	/*
 	 * DEVIRTUALIZE(start | enum scrim_remap, end): VIRTUALIZED -> REMAPPING; straight to CEASING where all is asked for and nothing is
 	 * displaced or shared. end = 0: all that is managed. Else the managed portion [start, end) alone, page-aligned: after the
-	 * last step its pages are locked to Identity, and the state is VIRTUALIZED again while another portion is managed.
+	 * last step its pages are locked to Identity, and the state is VIRTUALIZED again while another portion is managed. Pages whose own
+	 * frames are retired stay away, and of what was asked for the 2 MiB around each stay managed, and so the state VIRTUALIZED.
 	 * In REMAPPING and CEASING it does nothing: what was begun goes on as it was begun. SCRIM_ESTATE elsewhere. SCRIM_EALIGN,
 	 * SCRIM_EINVAL: no such remap, a start without an end, or [start, end) is not all managed. SCRIM_ENOFRAME: not one free frame to begin with;
 	 * nothing has changed.
@@ -186,6 +187,15 @@ enum scrim_op {
 	SCRIM_OP_IMAGE_CPU,
 	/* DIRTY(physical address): results 0 and 1 = one bit each for the 128 pages from there on, which is a multiple of their size: written. */
 	SCRIM_OP_DIRTY,
+	/* --- retired frames --- */
+	/*
+	 * RETIRE(machine address): the frame is never used again; pages in it move away for good, one by a call at most. result 0 = 0
+	 * when the frame is retired (or was), 1: more pages are in it, call again; result 1 = pages moved by this call. Where the page
+	 * whose home it is was not managed, that page is from now on. VIRTUALIZED only. SCRIM_EALIGN; SCRIM_ENOTRAM: not a frame of the
+	 * OS's RAM nor of the reserve; SCRIM_EDMA; SCRIM_EDISPLACED: Scrim itself uses the frame for a while; SCRIM_ENOFRAME: no free
+	 * frame, or the last that bringing all home needs; SCRIM_ENOTABLE; SCRIM_EINVAL: more ranges than can be kept apart.
+	 */
+	SCRIM_OP_RETIRE,
 	/* --- what watches and changes nothing of the map: any state --- */
 	/*
 	 * CENSUS(start, end): counts pages of a range of at most SCRIM_CENSUS_MAX bytes by what the map says of them. result 0 = displaced |
@@ -203,6 +213,12 @@ enum scrim_op {
 	 * none. This request's own exit is no event. SCRIM_EINVAL: no such CPU.
 	 */
 	SCRIM_OP_TRACE_READ,
+	/*
+	 * MACHINE_CHECK(n): the n-th last machine-check address that the OS has read while its CPUs translated: result 0 = what it was
+	 * told, the physical address; result 1 = what the hardware said, the machine address. SCRIM_EINVAL: there are not so many; some
+	 * are kept, and none in NATIVE, where the two are the same.
+	 */
+	SCRIM_OP_MACHINE_CHECK,
 	SCRIM_OP_COUNT
 };
 
@@ -277,7 +293,7 @@ enum scrim_info {
 	SCRIM_INFO_FRAMES_FREE,
 	SCRIM_INFO_FRAMES_SAVED,    /* pages less the frames that they occupy: what giving up all sharing needs */
 	SCRIM_INFO_FRAMES_LENT,
-	SCRIM_INFO_FRAMES_RETIRED,
+	SCRIM_INFO_FRAMES_RETIRED,  /* frames that are never used again */
 	SCRIM_INFO_IMAGE_BYTES,     /* Scrim's code and data */
 	SCRIM_INFO_VMM_BYTES,       /* all that is reserved, boot reserve of free frames included */
 	SCRIM_INFO_FIXED_BYTES,     /* of that, what does not depend on reserve= */
@@ -357,7 +373,7 @@ enum scrim_exit {
 	SCRIM_EXIT_REQUEST = 0,     /* SCRIM_PORT */
 	SCRIM_EXIT_NMI,             /* an NMI: the OS's or a kick */
 	SCRIM_EXIT_IRET,            /* end of the OS's NMI handler */
-	SCRIM_EXIT_MSR,             /* EFER, VM_CR, VM_HSAVE_PA, x2APIC's ICR while guarded */
+	SCRIM_EXIT_MSR,             /* EFER, VM_CR, VM_HSAVE_PA, x2APIC's ICR while guarded, machine-check banks while translating */
 	SCRIM_EXIT_CACHE,           /* WBINVD, INVD */
 	SCRIM_EXIT_CR3,             /* first CR3 load of a starting CPU; CR3 load after LIDT */
 	SCRIM_EXIT_LIDT,
@@ -392,6 +408,7 @@ enum scrim_range {
 	SCRIM_RANGE_MANAGED,        /* portions of RAM that are managed; none in NATIVE */
 	SCRIM_RANGE_REMAPPING,      /* the range that is coming home; none but in REMAPPING */
 	SCRIM_RANGE_LENT,           /* RAM lent by the OS */
+	SCRIM_RANGE_RETIRED,        /* retired frames, machine addresses */
 	SCRIM_RANGE_COUNT
 };
 

@@ -77,7 +77,7 @@ def intercepts_of_code():
     svm = {path.name: without_comments(path.read_text()) for path in (ROOT / "src" / "svm").glob("*.c")}
     found = {name for text in svm.values() for name in re.findall(r"\bINTERCEPT_\w+", text)}
     maps = svm.get("svm_vmcb.c", "")
-    found |= set(re.findall(r"msrpm_intercept\(\w+, (MSR_\w+)\)", maps))
+    found |= set(re.findall(r"msrpm_intercept(?:_read)?\(\w+, (MSR_\w+)", maps))
     found |= set(re.findall(r"iopm\[(\w+) / 8\]", maps))
     if "APIC_GFN, gfn_home(APIC_GFN), trap ?" in text_of("src/virt/guard.c"):
         found.add("APIC_PAGE")

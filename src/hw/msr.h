@@ -7,11 +7,16 @@
 #define MSR_MTRR_PHYS_BASE0 0x200u
 #define MSR_PAT 0x277u
 #define MSR_MTRR_DEF_TYPE 0x2ffu
+#define MSR_MC0_CTL 0x400u /* and STATUS, ADDR, MISC; then those of bank 1 */
+#define MSR_MC0_STATUS 0x401u
+#define MSR_MC0_ADDR 0x402u
+#define MC_BANKS_MAX 32u
 #define MSR_X2APIC_ID 0x802u
 #define MSR_X2APIC_EOI 0x80bu
 #define MSR_X2APIC_SVR 0x80fu
 #define MSR_X2APIC_ICR 0x830u
 #define MSR_EFER 0xc0000080u
+#define MSR_SMCA_MC0_CTL 0xc0002000u /* 16 a bank */
 #define MSR_SYSCFG 0xc0010010u
 #define MSR_TOM2 0xc001001du
 #define MSR_VM_CR 0xc0010114u

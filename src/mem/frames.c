@@ -22,8 +22,7 @@ static bool lies_in(const struct range_list *list, mfn_t frame, uint32_t type)
 	return ranges_contain(list, mfn_address(frame), mfn_address(frame) + PAGE_SIZE, type);
 }
 
-/* Of the boot reserve or lent: nobody's home. */
-static bool is_extra(const struct mem *mem, mfn_t frame)
+bool frames_is_extra(const struct mem *mem, mfn_t frame)
 {
 	return in_reserve(mem, frame) || (mem->lent_frames > 0 && lies_in(&mem->lent, frame, RANGE_RAM));
 }
@@ -33,20 +32,19 @@ bool frames_is_retired(const struct mem *mem, mfn_t frame)
 	return mem->retired_frames > 0 && lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE);
 }
 
-bool frames_is_withdrawn(const struct mem *mem, mfn_t frame)
+bool frames_is_listed_withdrawn(const struct mem *mem, mfn_t frame)
 {
-	return mem->withdrawn_frames > 0 &&
-	       (lies_in(&mem->withdrawn, frame, RANGE_RAM) || lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE));
+	return lies_in(&mem->withdrawn, frame, RANGE_RAM) || lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE);
 }
 
 bool frames_is_spare(const struct mem *mem, mfn_t frame)
 {
-	return is_extra(mem, frame) && !frames_is_withdrawn(mem, frame);
+	return frames_is_extra(mem, frame) && !frames_is_withdrawn(mem, frame);
 }
 
 bool frames_can_hold(const struct mem *mem, mfn_t frame)
 {
-	return is_extra(mem, frame) || mem_may_displace(mem, gfn(frame.n));
+	return frames_is_extra(mem, frame) || mem_may_displace(mem, gfn(frame.n));
 }
 
 bool frames_has_spare(const struct mem *mem, uint64_t chunk)

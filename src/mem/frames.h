@@ -10,11 +10,18 @@ struct frame_want {
 	bool spare_only;
 };
 
-/* True when the frame is of the boot reserve or lent, and not withdrawn: it may hold pages and is nobody's home. */
+/* True when the frame is of the boot reserve or lent: nobody's home. */
+bool frames_is_extra(const struct mem *mem, mfn_t frame);
+
+/* True when it is not withdrawn, besides: it may hold pages and is in nobody's way. */
 bool frames_is_spare(const struct mem *mem, mfn_t frame);
 
-/* True when no page may be there, for a while or for good. */
-bool frames_is_withdrawn(const struct mem *mem, mfn_t frame);
+/* True when no page may be there, for a while or for good. Asked for many frames, and mostly there are none. */
+bool frames_is_listed_withdrawn(const struct mem *mem, mfn_t frame);
+static inline bool frames_is_withdrawn(const struct mem *mem, mfn_t frame)
+{
+	return mem->withdrawn_frames > 0 && frames_is_listed_withdrawn(mem, frame);
+}
 
 /* True when the frame is withdrawn for good. */
 bool frames_is_retired(const struct mem *mem, mfn_t frame);
@@ -35,6 +42,9 @@ void frames_take(struct mem *mem, mfn_t frame);
 
 /* A free frame is none of ours from now on. It was free until here: the list that says why comes after. */
 void frames_withdraw(struct mem *mem, mfn_t frame);
+
+/* The free frame is retired: the list has room for it. */
+void frames_retire(struct mem *mem, mfn_t frame);
 
 /* Finds a free frame; does not take it. SCRIM_ENOFRAME, SCRIM_ENOTABLE (no memory for the reverse). */
 err_t frames_find(struct mem *mem, const struct frame_want *want, mfn_t *frame) MUST_CHECK;

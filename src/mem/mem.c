@@ -78,10 +78,15 @@ bool mem_is_ram(const struct mem *mem, gfn_t page)
 	return p2m_chunk(page) < mem->chunk_count && lies_in(mem->config.ram, page);
 }
 
-bool mem_may_displace(const struct mem *mem, gfn_t page)
+bool mem_may_be_managed(const struct mem *mem, gfn_t page)
 {
 	return page.n < MEM_PAGES_MAX && mem_is_ram(mem, page) && lies_in(mem->config.movable, page) &&
-	       lies_in(&mem->managed, page) && !(mem->lent_frames > 0 && lies_in(&mem->lent, page));
+	       !(mem->lent_frames > 0 && lies_in(&mem->lent, page));
+}
+
+bool mem_may_displace(const struct mem *mem, gfn_t page)
+{
+	return mem_may_be_managed(mem, page) && lies_in(&mem->managed, page);
 }
 
 bool mem_may_share(const struct mem *mem, gfn_t page)

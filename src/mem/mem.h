@@ -153,6 +153,9 @@ bool mem_is_ram(const struct mem *mem, gfn_t page);
 /* True when `page` may be displaced: managed RAM below MEM_PAGES_MAX, not lent, that no device writes past the map. */
 bool mem_may_displace(const struct mem *mem, gfn_t page);
 
+/* True when only that it is not managed is in the way of that. */
+bool mem_may_be_managed(const struct mem *mem, gfn_t page);
+
 /* True when it may be read-only besides: no device writes there at all. */
 bool mem_may_share(const struct mem *mem, gfn_t page);
 
@@ -235,3 +238,28 @@ err_t mem_withdraw(struct mem *mem, mfn_t first, uint64_t count) MUST_CHECK;
 
 /* Free again. SCRIM_EINVAL: not all of them are withdrawn for a while, or the list of ranges is full. */
 err_t mem_give_back(struct mem *mem, mfn_t first, uint64_t count) MUST_CHECK;
+
+/* All of them, retired ones too. No batch is in flight. */
+void mem_give_all_back(struct mem *mem);
+
+/*
+ * Retires a frame: withdrawn for good. Each call moves one page out of it at most; *done: it is retired, else call again.
+ * Already retired is done. Where the page that has its home there is not managed, it is from now on. SCRIM_ESTATE: a homecoming
+ * or a batch is under way. SCRIM_ENOTRAM: no frame that pages can be in. SCRIM_EDMA: a device writes there past the map, or
+ * no page may leave. SCRIM_EDISPLACED: withdrawn for a while. SCRIM_ENOFRAME: no free frame, or the last that unsharing
+ * or a cycle needs. SCRIM_ENOTABLE. SCRIM_EINVAL: a list of ranges is full. Then nothing has changed.
+ */
+err_t mem_retire(struct mem *mem, mfn_t frame, struct mem_moved *moved, bool *done) MUST_CHECK;
+
+/* The page whose contents are in the frame, the frame's own if it is there. False: none. A sweep, but under the back map. */
+bool mem_find_occupant(struct mem *mem, mfn_t frame, gfn_t *page);
+
+/*
+ * The end of a homecoming: what came home is managed no more. What is left are the 2 MiB, of what was managed, around pages that
+ * have no home: their frames are withdrawn. SCRIM_EINVAL, which mem_may_lock() tells before: the list of portions is full.
+ */
+err_t mem_lock_portion(struct mem *mem, uint64_t start, uint64_t end) MUST_CHECK;
+bool mem_may_lock(const struct mem *mem, uint64_t start, uint64_t end, struct range_list *scratch);
+
+/* The same of all RAM: the whole 2 MiB stay managed. */
+void mem_lock_all(struct mem *mem);

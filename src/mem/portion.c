@@ -4,6 +4,8 @@
 #include "mem/batch.h"
 #include "mem/reverse.h"
 
+#define CHUNK_BYTES (P2M_CHUNK_PAGES * PAGE_SIZE)
+
 static err_t check_range(uint64_t start, uint64_t end)
 {
 	if ((start | end) & PAGE_MASK)
@@ -49,6 +51,64 @@ err_t mem_unmanage(struct mem *mem, uint64_t start, uint64_t end)
 	if (!is_identity(mem, start, end))
 		return SCRIM_EDISPLACED;
 	return ranges_set_type(&mem->managed, start, end, RANGE_RESERVED) ? SCRIM_OK : SCRIM_EINVAL;
+}
+
+/* --- the end of a homecoming --- */
+
+/* The first frame from `at` on that is withdrawn and the home of a page; UINT64_MAX: there is none. */
+static uint64_t next_withdrawn_home(const struct mem *mem, uint64_t at)
+{
+	for (uint32_t i = 0; i < mem->withdrawn.count; i++) {
+		const struct range *range = &mem->withdrawn.entry[i];
+
+		for (uint64_t home = range->start > at ? range->start : at; home < range->end; home += PAGE_SIZE)
+			if (!frames_is_extra(mem, mfn_of_address(home)))
+				return home;
+	}
+	return UINT64_MAX;
+}
+
+static uint64_t next_chunk(uint64_t at) { return align_down(at, CHUNK_BYTES) + CHUNK_BYTES; }
+
+/* From `at` on: where the next chunk that stays managed begins, or goes on; or `end`. */
+static uint64_t next_kept(const struct mem *mem, uint64_t at, uint64_t end)
+{
+	uint64_t chunk = align_down(next_withdrawn_home(mem, align_down(at, CHUNK_BYTES)), CHUNK_BYTES);
+
+	if (chunk >= end)
+		return end;
+	return chunk > at ? chunk : at;
+}
+
+static bool lock_in(const struct mem *mem, struct range_list *managed, uint64_t start, uint64_t end)
+{
+	for (uint64_t at = start, kept; at < end; at = next_chunk(kept)) {
+		kept = next_kept(mem, at, end);
+		if (!ranges_set_type(managed, at, kept, RANGE_RESERVED))
+			return false;
+	}
+	return true;
+}
+
+bool mem_may_lock(const struct mem *mem, uint64_t start, uint64_t end, struct range_list *scratch)
+{
+	*scratch = mem->managed;
+	return lock_in(mem, scratch, start, end);
+}
+
+err_t mem_lock_portion(struct mem *mem, uint64_t start, uint64_t end)
+{
+	return lock_in(mem, &mem->managed, start, end) ? SCRIM_OK : SCRIM_EINVAL;
+}
+
+/* No more entries than the list of withdrawn frames has. */
+void mem_lock_all(struct mem *mem)
+{
+	uint64_t end = mem->chunk_count * CHUNK_BYTES;
+
+	mem->managed.count = 0;
+	for (uint64_t at = next_kept(mem, 0, end); at < end; at = next_kept(mem, next_chunk(at), end))
+		(void)!ranges_set_type(&mem->managed, at, next_chunk(at), RANGE_RAM);
 }
 
 /* --- lent frames --- */

@@ -45,6 +45,19 @@ bool reverse_each_displaced(struct mem *mem, reverse_each_fn each)
 	return true;
 }
 
+bool reverse_sweep_for(struct mem *mem, mfn_t frame, gfn_t *page)
+{
+	for (uint64_t chunk = 0; chunk < mem->chunk_count; chunk++)
+		for (uint32_t i = 0; mem->root[chunk].displaced > 0 && i < P2M_CHUNK_PAGES; i++) {
+			uint64_t entry = mem->root[chunk].leaf->entry[i];
+
+			*page = p2m_page(chunk, i);
+			if (p2m_is_displaced(entry, *page) && p2m_entry_frame(entry).n == frame.n)
+				return true;
+		}
+	return false;
+}
+
 void reverse_ask(struct mem *mem, bool absent_too, bool names_one)
 {
 	mem->question.count = 0;

@@ -38,6 +38,8 @@ struct reverse_ops {
 	/* True when so many pages share the frame that no more should: what has to go along a list of them stays short. */
 	bool (*is_crowded)(const struct mem *mem, mfn_t frame);
 	err_t (*find_free)(struct mem *mem, const struct frame_want *want, mfn_t *frame);
+	/* One of the pages in the frame that are not at home there, whatever they may do. False: none. In flight: where it was. */
+	bool (*find_stranger)(struct mem *mem, mfn_t frame, gfn_t *page);
 	/* Answers mem->question, for all its frames at once. */
 	void (*answer)(struct mem *mem);
 	/* Frees the tables for this chunk of frames where they say nothing. */
@@ -69,6 +71,9 @@ extern const struct reverse_ops reverse_search;
 /* Calls for every displaced page, in the order of pages, until `each` says false. */
 typedef bool (*reverse_each_fn)(struct mem *mem, gfn_t page, uint64_t entry);
 bool reverse_each_displaced(struct mem *mem, reverse_each_fn each);
+
+/* A stranger in the frame, by one sweep over P2M. */
+bool reverse_sweep_for(struct mem *mem, mfn_t frame, gfn_t *page);
 
 /* Answers mem->question by one sweep over P2M. */
 void reverse_sweep(struct mem *mem);

@@ -352,6 +352,16 @@ static err_t find_free(struct mem *mem, const struct frame_want *want, mfn_t *fr
 	return find_untouched(mem, want, frame);
 }
 
+static bool find_stranger(struct mem *mem, mfn_t frame, gfn_t *page)
+{
+	uint32_t last = slot_of(mem, frame.n)->leaf ? entry_of(mem, frame.n)->frame : 0;
+
+	if (last == 0 || last & (FREE | LIMBO))
+		return false;
+	*page = gfn(last - 1);
+	return true;
+}
+
 /* Only of frames that a page shares, or did: one of their pages is not as Identity has it, so there is a leaf. */
 static void answer_frame(struct mem *mem, uint32_t place)
 {
@@ -462,6 +472,7 @@ const struct reverse_ops reverse_backmap = {
 	.is_free = is_free,
 	.is_crowded = is_crowded,
 	.find_free = find_free,
+	.find_stranger = find_stranger,
 	.answer = answer,
 	.tidy = tidy,
 	.check = check,

@@ -122,6 +122,11 @@ static bool build_page(struct mem *mem, gfn_t page, uint64_t entry)
 
 static bool build(struct mem *mem) { return reverse_each_displaced(mem, build_page); }
 
+static bool find_stranger(struct mem *mem, mfn_t frame, gfn_t *page)
+{
+	return !is_free(mem, frame) && reverse_sweep_for(mem, frame, page);
+}
+
 /*
  * Counts alone answer how many, with pages in flight counted, and who only where nobody is. More pages than can be in flight are
  * "2 or more" for certain. Else a sweep, for all at once.
@@ -226,6 +231,7 @@ const struct reverse_ops reverse_refcount = {
 	.is_free = is_free,
 	.is_crowded = is_crowded,
 	.find_free = frames_scan,
+	.find_stranger = find_stranger,
 	.answer = answer,
 	.tidy = tidy,
 	.check = check,

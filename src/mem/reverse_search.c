@@ -136,6 +136,7 @@ const struct reverse_ops reverse_search = {
 	.is_free = is_free,
 	.is_crowded = is_crowded,
 	.find_free = frames_scan,
+	.find_stranger = reverse_sweep_for,
 	.answer = reverse_sweep,
 	.tidy = tidy,
 	.check = check,

@@ -84,3 +84,26 @@ err_t mem_give_back(struct mem *mem, mfn_t first, uint64_t count)
 		frames_free(mem, mfn(first.n + i));
 	return SCRIM_OK;
 }
+
+void mem_give_all_back(struct mem *mem)
+{
+	const struct range_list *list = &mem->withdrawn;
+	uint32_t count = list->count;
+
+	mem->withdrawn_frames = mem->retired_frames = 0;
+	mem->withdrawn.count = 0;
+	for (uint32_t i = 0; i < count; i++)
+		for (uint64_t at = list->entry[i].start; at < list->entry[i].end; at += PAGE_SIZE)
+			frames_free(mem, mfn_of_address(at));
+}
+
+void frames_retire(struct mem *mem, mfn_t frame)
+{
+	uint64_t start = mfn_address(frame);
+
+	(void)!ranges_set_type(&mem->withdrawn, start, start + PAGE_SIZE, RANGE_UNUSABLE);
+	frames_withdraw(mem, frame);
+	mem->withdrawn_frames++;
+	mem->retired_frames++;
+	tidy_books(mem, frame, 1);
+}

@@ -69,6 +69,9 @@ void svm_efer_changed(struct cpu *cpu);
 /* svm_msr.c */
 void svm_on_msr(struct cpu *cpu);
 
+/* svm_mca.c: whether the read is of a machine-check bank and its CPU translates; if so *ok, else #GP, and what the OS gets. */
+bool svm_mca_read(struct cpu *cpu, uint32_t msr, uint64_t *value, bool *ok);
+
 /* svm_nmi.c */
 void svm_on_nmi(struct cpu *cpu);
 void svm_on_iret(struct cpu *cpu);

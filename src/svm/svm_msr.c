@@ -57,8 +57,12 @@ static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 	}
 }
 
-static bool read_msr(const struct cpu *cpu, uint32_t msr, uint64_t *value)
+static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
+	bool ok;
+
+	if (svm_mca_read(cpu, msr, value, &ok))
+		return ok;
 	switch (msr) {
 	case MSR_EFER:
 		*value = svm_vmcb(cpu)->efer & ~EFER_SVME;

@@ -18,7 +18,7 @@
 	 INTERCEPT_INVD |    /* would drop Scrim's own dirty lines: done as WBINVD */                                    \
 	 INTERCEPT_INVLPGA | /* SVM is hidden: #UD */                                                                    \
 	 INTERCEPT_IOIO |    /* SCRIM_PORT and CMOS_DATA_PORT alone */                                                   \
-	 INTERCEPT_MSR)      /* EFER.SVME, VM_CR, VM_HSAVE_PA, SVM_KEY alone */
+	 INTERCEPT_MSR)      /* EFER.SVME, VM_CR, VM_HSAVE_PA, SVM_KEY alone; more while translating, and while guarded */
 #define ALWAYS2                                                                                                         \
 	(INTERCEPT_VMRUN |  /* the hardware refuses a VMCB without it (15.5.1) */                                        \
 	 INTERCEPT_VMLOAD | INTERCEPT_VMSAVE | INTERCEPT_STGI | INTERCEPT_CLGI |                                         \
@@ -37,7 +37,7 @@
 #define LDT 0x082
 #define TSS_BUSY 0x08b
 
-static uint8_t *iopm, *msrpm, *msrpm_guard;
+static uint8_t *iopm, *msrpm, *msrpm_translating, *msrpm_guard;
 
 /* Where the CPU lacks it the intercept is none. */
 static bool has_invpcid(void)
@@ -46,13 +46,16 @@ static bool has_invpcid(void)
 }
 
 /* Two bits an MSR: read, write; three ranges of 8 Ki MSRs (15.11). */
-static void msrpm_intercept(uint8_t *map, uint32_t msr)
+static void msrpm_set(uint8_t *map, uint32_t msr, uint32_t accesses)
 {
 	uint32_t base = msr < 0x2000 ? 0 : msr < 0xc0002000 ? 0x800 : 0x1000;
 	uint32_t bit = (msr & 0x1fff) * 2;
 
-	map[base + bit / 8] |= (uint8_t)(3u << bit % 8);
+	map[base + bit / 8] |= (uint8_t)(accesses << bit % 8);
 }
+
+static void msrpm_intercept(uint8_t *map, uint32_t msr) { msrpm_set(map, msr, 3); }
+static void msrpm_intercept_read(uint8_t *map, uint32_t msr) { msrpm_set(map, msr, 1); }
 
 void svm_init(void)
 {
@@ -64,8 +67,15 @@ void svm_init(void)
 	msrpm_intercept(msrpm, MSR_VM_CR);
 	msrpm_intercept(msrpm, MSR_VM_HSAVE_PA);
 	msrpm_intercept(msrpm, MSR_SVM_KEY);
+	/* What a machine-check bank says of a frame is told of the page that is there. In NATIVE that is the same, and nothing exits. */
+	msrpm_translating = own_alloc(SVM_MSRPM_BYTES);
+	memcpy(msrpm_translating, msrpm, SVM_MSRPM_BYTES);
+	for (uint32_t bank = 0; bank < MC_BANKS_MAX; bank++) {
+		msrpm_intercept_read(msrpm_translating, MSR_MC0_STATUS + 4 * bank);
+		msrpm_intercept_read(msrpm_translating, MSR_MC0_ADDR + 4 * bank);
+	}
 	msrpm_guard = own_alloc(SVM_MSRPM_BYTES);
-	memcpy(msrpm_guard, msrpm, SVM_MSRPM_BYTES);
+	memcpy(msrpm_guard, msrpm_translating, SVM_MSRPM_BYTES);
 	msrpm_intercept(msrpm_guard, MSR_X2APIC_ICR);
 	/* So that a CPU on which the guard has ended leaves it soon: an EOI comes with every interrupt. */
 	msrpm_intercept(msrpm_guard, MSR_X2APIC_EOI);
@@ -154,6 +164,13 @@ static void move_pat(struct cpu *cpu, bool to_guest)
 		wrmsr(MSR_PAT, vmcb->g_pat);
 }
 
+static void choose_msrpm(const struct cpu *cpu)
+{
+	const uint8_t *map = cpu->mode == SCRIM_BACKEND_NATIVE ? msrpm : msrpm_translating;
+
+	svm_vmcb(cpu)->msrpm_base = (uint64_t)(uintptr_t)(cpu->guarded_msrs ? msrpm_guard : map);
+}
+
 void svm_set_backend(struct cpu *cpu, enum scrim_backend to)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
@@ -170,6 +187,7 @@ void svm_set_backend(struct cpu *cpu, enum scrim_backend to)
 	if (shadow_is_v2m(to))
 		svm_enter_v2m(cpu, to == SCRIM_BACKEND_SHADOW ? V2M_KEPT_SHADOW : V2M_KEPT_VTLB);
 	svm_set_intercepts(cpu);
+	choose_msrpm(cpu);
 	svm_flush(cpu); /* nothing cached in one mode means anything in the other */
 }
 
@@ -210,7 +228,8 @@ void svm_set_intercepts(struct cpu *cpu)
 
 void svm_intercept_apic_msrs(struct cpu *cpu, bool on)
 {
-	svm_vmcb(cpu)->msrpm_base = (uint64_t)(uintptr_t)(on ? msrpm_guard : msrpm);
+	cpu->guarded_msrs = on;
+	choose_msrpm(cpu);
 }
 
 void svm_intercept_cr3_load(struct cpu *cpu, bool on)

@@ -45,10 +45,8 @@ void guard_apply(struct cpu *self)
 	bool guard = machine.guard;
 	enum scrim_backend to = wanted(self, guard);
 
-	if (self->guarded_msrs != guard) {
+	if (self->guarded_msrs != guard)
 		machine.vendor->intercept_apic_msrs(self, guard);
-		self->guarded_msrs = guard;
-	}
 	if (self->mode != to) {
 		machine.vendor->set_backend(self, to);
 		self->translating = to != SCRIM_BACKEND_NATIVE;

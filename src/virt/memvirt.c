@@ -9,6 +9,7 @@
 #include "mem/mem_check.h"
 #include "virt/dma.h"
 #include "virt/guard.h"
+#include "virt/machine_check.h"
 #include "virt/port.h"
 #include "virt/shadow.h"
 #include "virt/trace.h"
@@ -71,8 +72,10 @@ err_t memvirt_event(enum memvirt_event event)
 		memvirt_need_map();
 		dma_start();
 	}
-	if (transition.action == MEMVIRT_DROP_MAP)
+	if (transition.action == MEMVIRT_DROP_MAP) {
 		dma_stop();
+		machine_check_forget();
+	}
 	if (transition.next == machine.state)
 		return SCRIM_OK;
 	machine.state = transition.next;

@@ -115,14 +115,19 @@ static void finish_home(struct cpu *self)
 	const struct range *portion = &machine.homecoming.portion;
 
 	mem_remap_stop(&machine.mem);
+	/* Pages whose frames are retired are what stays away of all. */
+	bool ends = machine.homecoming.whole && is_identity();
 	if (!machine.homecoming.whole) {
-		CHECK(mem_unmanage(&machine.mem, portion->start, portion->end) == SCRIM_OK);
+		CHECK(mem_lock_portion(&machine.mem, portion->start, portion->end) == SCRIM_OK);
 		moving_merge(self, portion->start, portion->end);
+		ends = !is_anything_managed();
+	} else if (!ends) {
+		mem_lock_all(&machine.mem);
+		moving_merge(self, 0, memvirt_ram_end());
 	} else if (machine.guard) {
 		/* The map stays in the access path: memvirt_tidy(), which needs no flush, will not come by for long. */
 		moving_merge(self, 0, memvirt_ram_end());
 	}
-	bool ends = machine.homecoming.whole || !is_anything_managed();
 	CHECK(!ends || is_identity());
 	CHECK(memvirt_event(ends ? MEMVIRT_ALL_HOME : MEMVIRT_PORTION_HOME) == SCRIM_OK);
 }
@@ -137,8 +142,7 @@ static err_t check_portion(const struct range *portion)
 	if (portion->start >= portion->end || !ranges_contain(&machine.os_ram, portion->start, portion->end, RANGE_RAM) ||
 	    !ranges_contain(&machine.mem.managed, portion->start, portion->end, RANGE_RAM))
 		return SCRIM_EINVAL;
-	after = machine.mem.managed;
-	return ranges_set_type(&after, portion->start, portion->end, RANGE_RESERVED) ? SCRIM_OK : SCRIM_EINVAL;
+	return mem_may_lock(&machine.mem, portion->start, portion->end, &after) ? SCRIM_OK : SCRIM_EINVAL;
 }
 
 err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct range *portion, bool *begins)
@@ -252,6 +256,17 @@ err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame)
 	return err;
 }
 
+err_t moving_retire(struct cpu *self, mfn_t frame, bool *done)
+{
+	uint64_t start_tsc = rdtsc(), pages = machine.last.moved.pages;
+
+	port_run_on(self);
+	err_t err = mem_retire(&machine.mem, frame, &machine.last.moved, done);
+	if (machine.last.moved.pages != pages)
+		count_batch(self, 1, start_tsc);
+	return err;
+}
+
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left)
 {
 	wait_for_waiters(self);
@@ -323,6 +338,7 @@ void moving_end_lending(struct cpu *self)
 		moving_stop_home();
 		CHECK(memvirt_event(MEMVIRT_ABORT) == SCRIM_OK);
 	}
+	mem_give_all_back(mem);
 	bring_all_home(self);
 	while (mem->lent_frames)
 		for (uint32_t i = 0; i < mem->lent.count; i++)

@@ -25,6 +25,9 @@ err_t moving_paused(struct cpu *self) MUST_CHECK;
 /* One page to a free frame. Errors: mem_displace(). */
 err_t moving_displace(struct cpu *self, gfn_t page, mfn_t *frame) MUST_CHECK;
 
+/* One page out of a frame that is to be retired; no batch is in flight. *done: it is. Errors: mem_retire(). */
+err_t moving_retire(struct cpu *self, mfn_t frame, bool *done) MUST_CHECK;
+
 /* The next moves of machine.scatter, the next pages of machine.share. *left: pages still to be looked at. SCRIM_ENOFRAME. */
 err_t moving_scatter(struct cpu *self, uint32_t pages, uint64_t *left) MUST_CHECK;
 err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left) MUST_CHECK;
@@ -40,7 +43,7 @@ err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse) MUST_CHEC
 
 /*
  * The OS hands the machine to a kernel that knows nothing of lent RAM and will use it: everything comes home at once, nothing is lent
- * any more. The other CPUs run nothing.
+ * any more. The other CPUs run nothing. Retired frames are used again then: the frames that stand for them may be lent.
  */
 void moving_end_lending(struct cpu *self);
 

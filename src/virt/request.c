@@ -8,6 +8,7 @@
 #include "base/version.h"
 #include "hw/delay.h"
 #include "virt/guard.h"
+#include "virt/machine_check.h"
 #include "virt/memvirt.h"
 #include "virt/moving.h"
 #include "virt/request_info.h"
@@ -87,6 +88,12 @@ static err_t serve_translate(struct cpu *self, struct request *request)
 	return SCRIM_OK;
 }
 
+static err_t serve_machine_check(struct cpu *self, struct request *request)
+{
+	(void)self;
+	return machine_check_get(request->argument[0], &request->result[0], &request->result[1]) ? SCRIM_OK : SCRIM_EINVAL;
+}
+
 static const request_fn serve[] = {
 	[SCRIM_OP_VERSION] = serve_version,
 	[SCRIM_OP_INFO] = request_info,
@@ -116,9 +123,11 @@ static const request_fn serve[] = {
 	[SCRIM_OP_IMAGE_READ] = request_image_read,
 	[SCRIM_OP_IMAGE_CPU] = request_image_cpu,
 	[SCRIM_OP_DIRTY] = request_dirty,
+	[SCRIM_OP_RETIRE] = request_retire,
 	[SCRIM_OP_CENSUS] = request_census,
 	[SCRIM_OP_TRACE] = request_trace,
 	[SCRIM_OP_TRACE_READ] = request_trace_read,
+	[SCRIM_OP_MACHINE_CHECK] = serve_machine_check,
 };
 _Static_assert(ARRAY_SIZE(serve) == SCRIM_OP_COUNT, "every operation has an entry");
 

@@ -44,15 +44,25 @@ static bool managed_range(uint64_t index, struct range *piece)
 	return false;
 }
 
-/* The `index`th piece of a list, likewise. */
-static bool list_range(const struct range_list *list, uint64_t index, struct range *piece)
+/* The `index`th piece of a list that has the type, likewise. */
+static bool typed_range(const struct range_list *list, uint32_t type, uint64_t index, struct range *piece)
 {
 	for (uint32_t i = 0; i < list->count; i++)
-		if (list->entry[i].type == RANGE_RAM && !index--) {
+		if (list->entry[i].type == type && !index--) {
 			*piece = list->entry[i];
 			return true;
 		}
 	return false;
+}
+
+static bool list_range(const struct range_list *list, uint64_t index, struct range *piece)
+{
+	return typed_range(list, RANGE_RAM, index, piece);
+}
+
+static bool retired_range(uint64_t index, struct range *piece)
+{
+	return typed_range(&machine.mem.withdrawn, RANGE_UNUSABLE, index, piece);
 }
 
 static bool lent_range(uint64_t index, struct range *piece)
@@ -143,8 +153,8 @@ static uint64_t info_of_memory(enum scrim_info item)
 		return fixed_bytes() + PAGE_SIZE; /* and the start-up page */
 	case SCRIM_INFO_MAP_BYTES:
 		return map_bytes();
-	default: /* FRAMES_RETIRED: this version retires none */
-		return 0;
+	default:
+		return machine.mem.retired_frames; /* SCRIM_INFO_FRAMES_RETIRED */
 	}
 }
 
@@ -355,7 +365,7 @@ err_t request_range(struct cpu *self, struct request *request)
 		[SCRIM_RANGE_RAM] = ram_range,         [SCRIM_RANGE_OWN] = own_range,
 		[SCRIM_RANGE_DMA_FREE] = dma_free_range, [SCRIM_RANGE_FRAMES] = frames_range,
 		[SCRIM_RANGE_MANAGED] = managed_range, [SCRIM_RANGE_REMAPPING] = remapping_range,
-		[SCRIM_RANGE_LENT] = lent_range,
+		[SCRIM_RANGE_LENT] = lent_range,       [SCRIM_RANGE_RETIRED] = retired_range,
 	};
 	struct range piece;
 

@@ -115,6 +115,30 @@ err_t request_move(struct cpu *self, struct request *request)
 	return SCRIM_OK;
 }
 
+err_t request_retire(struct cpu *self, struct request *request)
+{
+	struct machine_operation before = machine.last;
+	bool done = false;
+
+	if (request->argument[0] & PAGE_MASK)
+		return SCRIM_EALIGN;
+	moving_wait_for_batches(self);
+	err_t err = may_move(request, SCRIM_VIRTUALIZED);
+	if (err)
+		return err;
+	shadow_unlink_all(self); /* what is managed may change */
+	request_operation_begin(SCRIM_OP_RETIRE);
+	machine.last.start_tsc = self->exit_start_tsc;
+	err = moving_retire(self, mfn_of_address(request->argument[0]), &done);
+	if (err) {
+		machine.last = before;
+		return err;
+	}
+	request->result[0] = !done;
+	request->result[1] = machine.last.moved.pages;
+	return SCRIM_OK;
+}
+
 err_t request_aim(struct cpu *self, struct request *request)
 {
 	uint64_t start = request->argument[0], end = request->argument[1];

@@ -17,6 +17,7 @@ err_t request_share(struct cpu *self, struct request *request);
 err_t request_share_step(struct cpu *self, struct request *request);
 err_t request_lend(struct cpu *self, struct request *request);
 err_t request_unlend(struct cpu *self, struct request *request);
+err_t request_retire(struct cpu *self, struct request *request);
 
 /* True between the first and the last step of a scatter or share. */
 bool request_is_under_way(void);

@@ -29,7 +29,7 @@ struct vendor_ops {
 	bool (*can_shadow)(const struct cpu *cpu);
 	/* In an exit of this CPU: it keeps no translation of any kind past its next entry. */
 	void (*flush)(struct cpu *cpu);
-	/* In an exit of this CPU: x2APIC's ICR and EOI writes exit (guard); the next CR3 load exits. */
+	/* In an exit of this CPU: x2APIC's ICR and EOI writes exit (guard), sets cpu->guarded_msrs; the next CR3 load exits. */
 	void (*intercept_apic_msrs)(struct cpu *cpu, bool on);
 	void (*intercept_cr3_load)(struct cpu *cpu, bool on);
 	/* In an exit of this CPU: the OS's registers, SCRIM_REG_COUNT of them. */

@@ -112,7 +112,7 @@ static struct mock_reply mock_state_op(uint32_t op, uint64_t argument0, uint64_t
 	/* Nothing is managed here, so that no portion can come home. */
 	if (op == SCRIM_OP_DEVIRTUALIZE && mock.state == SCRIM_VIRTUALIZED && argument1 != 0)
 		return (struct mock_reply){ .status = argument1 % GUEST_PAGE_SIZE != 0 ? SCRIM_EALIGN : SCRIM_EINVAL };
-	if (op == SCRIM_OP_MOVE && mock.state == SCRIM_VIRTUALIZED) {
+	if ((op == SCRIM_OP_MOVE || op == SCRIM_OP_RETIRE) && mock.state == SCRIM_VIRTUALIZED) {
 		if (reply.status == SCRIM_OK || mock_has(BUG_MOVE))
 			mock.displaced++;
 		return reply;
@@ -191,9 +191,12 @@ static struct mock_reply mock_reply_to(uint32_t eax, uint64_t argument0, uint64_
 	case SCRIM_OP_DEVIRTUALIZE:
 	case SCRIM_OP_STEP:
 	case SCRIM_OP_MOVE:
+	case SCRIM_OP_RETIRE:
 		return mock_state_op(eax & 0xffffu, argument0, argument1);
 	case SCRIM_OP_TRANSLATE:
 		return mock_address(argument0);
+	case SCRIM_OP_MACHINE_CHECK:
+		return (struct mock_reply){ .status = SCRIM_EINVAL };
 	default:
 		if ((eax & 0xffffu) >= SCRIM_OP_COUNT)
 			return (struct mock_reply){ .status = SCRIM_EBADREQ };

@@ -62,6 +62,30 @@ static uint32_t model_move(const struct fuzz *fuzz, uint64_t address)
 	return surely ? faults : 0;
 }
 
+/* Some of the page at this address lies in a range of this kind: then a range that begins or ends there may be a valid
+ * one. */
+static bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t address)
+{
+	uint64_t page = address & ~PAGE_MASK, last = page + PAGE_MASK;
+
+	for (unsigned i = 0; i < fuzz->now.range_count[kind]; i++)
+		if (fuzz->now.ranges[kind][i].start <= last && page < fuzz->now.ranges[kind][i].end)
+			return true;
+	return false;
+}
+
+/* A frame of the reserve may be retired as well as one of RAM. */
+static uint32_t model_retire(const struct fuzz *fuzz, uint64_t address)
+{
+	uint32_t faults = model_address_faults(fuzz, address);
+
+	if (model_state(fuzz) != SCRIM_VIRTUALIZED)
+		return faults | FUZZ_STATUS(SCRIM_ESTATE);
+	if ((faults & FUZZ_STATUS(SCRIM_EALIGN)) != 0)
+		return faults;
+	return model_ram(fuzz, address) == RAM_NO && !model_touches(fuzz, SCRIM_RANGE_FRAMES, address) ? faults : 0;
+}
+
 static uint32_t model_translate(const struct fuzz *fuzz, uint64_t address)
 {
 	uint32_t faults = model_address_faults(fuzz, address);
@@ -91,18 +115,6 @@ static uint32_t model_index(bool valid)
 }
 
 /* --- operations on ranges --- */
-
-/* Some of the page at this address lies in a range of this kind: then a range that begins or ends there may be a valid
- * one. */
-static bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t address)
-{
-	uint64_t page = address & ~PAGE_MASK, last = page + PAGE_MASK;
-
-	for (unsigned i = 0; i < fuzz->now.range_count[kind]; i++)
-		if (fuzz->now.ranges[kind][i].start <= last && page < fuzz->now.ranges[kind][i].end)
-			return true;
-	return false;
-}
 
 /* What may be said against [start, end) of this kind; 0 where it may be a valid one. Of several faults any may be told.
  */
@@ -194,6 +206,10 @@ static uint32_t model_allowed_to_move(const struct fuzz *fuzz, uint32_t op, uint
 		return model_ranged(fuzz, lending, SCRIM_RANGE_RAM, argument0, argument1);
 	case SCRIM_OP_UNLEND:
 		return model_ranged(fuzz, lending, SCRIM_RANGE_LENT, argument0, argument1);
+	case SCRIM_OP_RETIRE:
+		return model_retire(fuzz, argument0);
+	case SCRIM_OP_MACHINE_CHECK:
+		return invalid; /* no machine check comes while the fuzzer runs */
 	default:
 		return FUZZ_STATUS(SCRIM_EBADREQ);
 	}

@@ -158,14 +158,36 @@ static void spread(void)
 	write_pages(400, 440);
 }
 
+/* Frames whose pages are at home, away, and shared; one that is free, and one of the reserve. */
+static void retire(void)
+{
+	static const uint64_t frames[] = { 2200, 300, 410, FAKE_RESERVE_FIRST + 250, FAKE_RESERVE_FIRST };
+
+	for (uint32_t i = 0; i < ARRAY_SIZE(frames); i++)
+		for (bool done = false; !done;) {
+			note();
+
+			err_t err = mem_retire(&mem, mfn(frames[i]), &moved, &done);
+
+			if (err == SCRIM_OK)
+				continue;
+			assert_int_equal(err, SCRIM_ENOTABLE);
+			assert_unchanged();
+		}
+}
+
 static void story(enum mem_reverse reverse)
 {
 	use_reverse(reverse);
 	spread();
 	use_reverse((enum mem_reverse)((reverse + 1) % MEM_REVERSE_COUNT));
+	retire();
 	come_home(MEM_REMAP_DIRECT, 512, 1024);
 	use_reverse(reverse);
 	come_home(MEM_REMAP_INDIRECT, 0, UINT64_MAX);
+	assert_int_equal(mem.displaced, 3);
+	mem_give_all_back(&mem);
+	come_home(MEM_REMAP_DIRECT, 0, UINT64_MAX);
 	assert_int_equal(mem_lend(&mem, LENT_FIRST * PAGE_SIZE, LENT_LAST * PAGE_SIZE), SCRIM_OK);
 	fake_machine_offline(&machine, LENT_FIRST, LENT_LAST);
 	spread();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Millions of random operations on the simulated machine: everything that the engine can do, in any order, with batches of
- * three CPUs in flight, aborts, switches of the reverse, portions, lent and withdrawn frames and failing allocations, while CPUs and
+ * three CPUs in flight, aborts, switches of the reverse, portions, lent, withdrawn and retired frames and failing allocations, while CPUs and
  * devices go on. The model is an array: what was written last to each page (fake_machine.h says what is held against
  * it, at every access). Every invariant is checked now and then. SEED=n repeats a run, STEPS=n makes it longer.
  */
@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "fake_machine.h"
+#include "mem/frames.h"
 #include "mem/mem_check.h"
 #include "mem/scatter.h"
 #include "mem/share.h"
@@ -29,7 +30,7 @@
 
 enum operation {
 	DISPLACE, SCATTER, SHARE, WRITE, TRANSLATE, REMAP_START, REMAP_STOP, REMAP, STEP, ABORT, REVERSE, PORTION, LEND,
-	WITHDRAW, GIVE_BACK, FAILURE, OPERATIONS
+	WITHDRAW, GIVE_BACK, RETIRE, FAILURE, OPERATIONS
 };
 
 /* A CPU in the VMM, between the begin and the end of a batch. */
@@ -44,7 +45,7 @@ static struct mover mover[CPUS];
 static struct mem_moved moved;
 static struct mem_scatter scatter;
 static struct mem_share share;
-static uint64_t slots[SLOTS], seed, tried[OPERATIONS], done[OPERATIONS], homecomings, shared;
+static uint64_t slots[SLOTS], seed, tried[OPERATIONS], done[OPERATIONS], homecomings, shared, homeless;
 
 static uint64_t below(uint64_t limit) { return fake_random_below(&seed, limit); }
 
@@ -256,6 +257,19 @@ static bool do_give_back(void)
 	return mem_give_back(&mem, mfn(first + skip), 1 + below(count - skip)) == SCRIM_OK;
 }
 
+/* From then on the frame holds what nobody may read. */
+static bool do_retire(void)
+{
+	uint64_t frame = random_page();
+	bool retired = false;
+
+	if (mem.withdrawn.count > WITHDRAWN_MAX || mem_retire(&mem, mfn(frame), &moved, &retired) != SCRIM_OK)
+		return false;
+	for (uint32_t i = 0; retired && i < FAKE_WORDS; i++)
+		machine.frame[frame][i] = UINT64_MAX;
+	return retired;
+}
+
 static bool do_failure(void)
 {
 	machine.fail_at = below(2) ? 0 : 1 + (uint32_t)below(6);
@@ -266,17 +280,17 @@ static bool (*const operation[OPERATIONS])(void) = {
 	[DISPLACE] = do_displace, [SCATTER] = do_scatter, [SHARE] = do_share, [WRITE] = do_write,
 	[TRANSLATE] = do_translate, [REMAP_START] = do_remap_start, [REMAP_STOP] = do_remap_stop, [REMAP] = do_remap,
 	[STEP] = do_step, [ABORT] = do_abort, [REVERSE] = do_reverse, [PORTION] = do_portion, [LEND] = do_lend,
-	[WITHDRAW] = do_withdraw, [GIVE_BACK] = do_give_back, [FAILURE] = do_failure,
+	[WITHDRAW] = do_withdraw, [GIVE_BACK] = do_give_back, [RETIRE] = do_retire, [FAILURE] = do_failure,
 };
 
 /* By season: pages are spread and shared, or come home. */
 static const uint16_t weight[2][OPERATIONS] = {
 	{ [DISPLACE] = 100, [SCATTER] = 40, [SHARE] = 20, [WRITE] = 150, [TRANSLATE] = 250, [REMAP_START] = 1,
 	  [REMAP_STOP] = 3, [REMAP] = 20, [STEP] = 150, [ABORT] = 8, [REVERSE] = 1, [PORTION] = 3, [LEND] = 1,
-	  [WITHDRAW] = 3, [GIVE_BACK] = 3, [FAILURE] = 10 },
+	  [WITHDRAW] = 3, [GIVE_BACK] = 3, [RETIRE] = 1, [FAILURE] = 10 },
 	{ [DISPLACE] = 30, [SCATTER] = 5, [SHARE] = 4, [WRITE] = 100, [TRANSLATE] = 150, [REMAP_START] = 20,
 	  [REMAP_STOP] = 1, [REMAP] = 200, [STEP] = 300, [ABORT] = 12, [REVERSE] = 1, [PORTION] = 3, [LEND] = 1,
-	  [WITHDRAW] = 3, [GIVE_BACK] = 3, [FAILURE] = 10 },
+	  [WITHDRAW] = 3, [GIVE_BACK] = 3, [RETIRE] = 1, [FAILURE] = 10 },
 };
 
 static enum operation choose(const uint16_t *weights)
@@ -304,17 +318,10 @@ static void finish(struct mover *self)
 	self->in_flight = false;
 }
 
-/* Everything comes home, and nothing is left. */
-static void settle_all(void)
+static void come_home(void)
 {
 	enum mem_step step;
 
-	machine.fail_at = 0;
-	for (uint32_t i = 0; i < CPUS; i++)
-		finish(&mover[i]);
-	while (do_give_back())
-		;
-	mem_remap_stop(&mem);
 	assert_int_equal(mem_remap_start(&mem, (enum mem_remap_mode)below(2), gfn(0), gfn(UINT64_MAX)), SCRIM_OK);
 	do {
 		step = mem_remap_begin(&mem, &mover[0].batch, SCRIM_BATCH_MAX);
@@ -325,6 +332,37 @@ static void settle_all(void)
 	mem_remap_stop(&mem);
 	check();
 	fake_machine_verify(&machine);
+}
+
+/* Pages that have no home are what is still away, each in a frame that is nobody's home. */
+static void assert_only_homeless_are_away(void)
+{
+	enum mem_access access;
+	uint64_t away = 0;
+
+	for (uint64_t page = 0; page < FAKE_PAGES; page++) {
+		mfn_t frame = mem_translate(&mem, gfn(page), &access);
+
+		if (frame.n == page)
+			continue;
+		away++;
+		assert_true(frames_is_withdrawn(&mem, gfn_home(gfn(page))) && frames_is_spare(&mem, frame));
+	}
+	assert_int_equal(mem.displaced, away);
+	homeless += away;
+}
+
+/* Everything comes home, and nothing is left. */
+static void settle_all(void)
+{
+	machine.fail_at = 0;
+	for (uint32_t i = 0; i < CPUS; i++)
+		finish(&mover[i]);
+	mem_remap_stop(&mem);
+	come_home();
+	assert_only_homeless_are_away();
+	mem_give_all_back(&mem);
+	come_home();
 	assert_int_equal(mem.displaced + mem.saved + mem.read_only + mem.leaf_count + mem.reverse_leaf_count, 0);
 	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES + mem.lent_frames);
 }
@@ -375,6 +413,7 @@ static void test_random(void **unused)
 			      i + 1 < OPERATIONS ? ", " : "\n");
 		assert_true(done[i] > 0);
 	}
+	assert_true(homeless > 0);
 	print_message("figure: engine, %llu random operations (SEED=%llu): %llu copies, %llu pages shared, %llu homecomings, "
 		      "%llu accesses by CPUs, %llu waits, %llu stores that a flush waited for\n",
 		      (unsigned long long)steps, (unsigned long long)first, (unsigned long long)moved.copies,

@@ -88,6 +88,7 @@ static void test_nobody_goes_there(void **unused)
 	assert_int_equal(withdraw(FIRST, FAKE_RESERVE_FRAMES - 3), SCRIM_OK);
 	assert_int_equal(mem.free_frames, 3);
 	assert_true(frames_is_withdrawn(&mem, mfn(FIRST)) && !frames_is_spare(&mem, mfn(FIRST)));
+	assert_false(frames_is_free(&mem, mfn(FIRST)));
 	assert_sound();
 	for (uint64_t page = 300; page < 320; page++) {
 		uint64_t frame = displace(page);
@@ -118,6 +119,7 @@ static void test_home(void **unused)
 	(void)displace(300);
 	assert_int_equal(withdraw(300, 1), SCRIM_OK);
 	assert_int_equal(mem.free_homes, 0);
+	assert_false(frames_is_free(&mem, mfn(300)));
 	for (uint64_t page = 301; page < 301 + FAKE_RESERVE_FRAMES + 5; page++)
 		assert_int_not_equal(displace(page), 300);
 	assert_sound();

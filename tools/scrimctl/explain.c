@@ -109,7 +109,8 @@ static const struct {
 	{ SCRIM_OP_LEND, SCRIM_EINVAL, "Scrim cannot keep so many lent ranges apart; lend less" },
 	{ SCRIM_OP_LEND, SCRIM_ENOTRAM, "not all of the block is RAM of the OS's; scrimctl status lists the RAM" },
 	{ SCRIM_OP_UNLEND, SCRIM_EDISPLACED,
-	  "its frames still hold pages; run scrimctl devirtualize first, then this again" },
+	  "its frames still hold pages; run scrimctl devirtualize first, then this again (a block with a retired frame stays "
+	  "lent)" },
 	{ SCRIM_OP_UNLEND, SCRIM_ENOFRAME,
 	  "its frames are needed to bring all pages home; run scrimctl devirtualize first, then this again" },
 	{ SCRIM_OP_WATCH, SCRIM_ECPU,
@@ -124,6 +125,16 @@ static const struct {
 	{ SCRIM_OP_UNLEND, SCRIM_EINVAL,
 	  "it is not lent any more, or Scrim cannot keep so many lent ranges apart; give all back with scrimctl lend "
 	  "0" },
+	{ SCRIM_OP_RETIRE, SCRIM_ENOTRAM,
+	  "no frame that holds pages is at this machine address (a hole, a device, firmware or Scrim's own tables); "
+	  "scrimctl status lists RAM and frames" },
+	{ SCRIM_OP_RETIRE, SCRIM_EINVAL,
+	  "Scrim cannot keep so many retired frames or portions apart; replace the memory, or boot without it (memmap= of "
+	  "Linux)" },
+	{ SCRIM_OP_RETIRE, SCRIM_EDISPLACED, "Scrim itself uses this frame for a while; run this again" },
+	{ SCRIM_OP_RETIRE, SCRIM_ENOFRAME,
+	  "no frame is left for the page, but for those that bringing all home needs; lend memory with scrimctl lend, or boot "
+	  "with a larger reserve=" },
 };
 
 static const char *find_text(enum scrim_op op, uint32_t status)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Homecoming: VIRTUALIZED -> REMAPPING -> CEASING -> NATIVE, or of a portion: VIRTUALIZED -> REMAPPING -> VIRTUALIZED
- * while another portion is managed. Each request but PAUSED is bounded, so it can be interrupted between any two; what
+ * while another portion is managed, or the frames of some pages are retired. Each request but PAUSED is bounded, so it can be interrupted between any two; what
  * it leaves then is resumed by the next run, or undone. What a killed run began is finished first, as it was begun.
  */
 #include "homecoming.h"
@@ -11,6 +11,7 @@
 #include "explain.h"
 #include "names.h"
 #include "portion.h"
+#include "retired.h"
 #include "steps.h"
 #include "visit.h"
 
@@ -83,15 +84,16 @@ static bool check(const struct session *session, struct homecoming *job)
 
 static enum pace report_portions(const struct session *session, const struct homecoming *job)
 {
-	struct range_list managed = { 0 };
+	struct range_list managed = { 0 }, retired = { 0 };
 	enum pace pace = PACE_FAILED;
 	uint64_t pages;
 
 	if (ranges_request(session, SCRIM_RANGE_MANAGED, &managed) &&
+	    ranges_request(session, SCRIM_RANGE_RETIRED, &retired) &&
 	    request_info(session, SCRIM_INFO_PAGES_MANAGED, &pages))
 		pace = PACE_DONE;
 	for (size_t i = 0; pace == PACE_DONE && i < job->ranges.count; i++) {
-		if (!ranges_overlap(&managed, &job->ranges.items[i]))
+		if (retired_explain(&retired, &managed, &job->ranges.items[i]))
 			continue;
 		complain(session,
 			 "devirtualize: 0x%" PRIx64 "-0x%" PRIx64 " is managed again or still, another scrimctl seems "
@@ -99,12 +101,34 @@ static enum pace report_portions(const struct session *session, const struct hom
 			 job->ranges.items[i].start, job->ranges.items[i].end);
 		pace = PACE_FAILED;
 	}
-	ranges_free(&managed);
 	if (pace == PACE_DONE)
 		fprintf(session->out,
 			"%zu range(s) are no longer virtualized: %" PRIu64 " page(s) came home, %" PRIu64
 			" page(s) are still managed\n",
 			job->ranges.count + job->dropped, job->pages_home, pages);
+	for (size_t i = 0; pace == PACE_DONE && i < job->ranges.count; i++)
+		retired_report(session, &retired, &managed, &job->ranges.items[i]);
+	ranges_free(&managed);
+	ranges_free(&retired);
+	return pace;
+}
+
+/* All that can come home has; memory stays virtualized for pages whose own frames are retired. */
+static enum pace report_retired(const struct session *session, const struct homecoming *job)
+{
+	const struct range everything = { 0, UINT64_MAX };
+	struct range_list managed = { 0 }, retired = { 0 };
+	enum pace pace = PACE_AGAIN;
+
+	if (!ranges_request(session, SCRIM_RANGE_MANAGED, &managed) || !ranges_request(session, SCRIM_RANGE_RETIRED, &retired))
+		pace = PACE_FAILED;
+	else if (retired_explain(&retired, &managed, &everything)) {
+		fprintf(session->out, "%" PRIu64 " page(s) came home\n", job->pages_home);
+		retired_report(session, &retired, &managed, &everything);
+		pace = PACE_DONE;
+	}
+	ranges_free(&managed);
+	ranges_free(&retired);
 	return pace;
 }
 
@@ -141,6 +165,12 @@ static enum pace begin(const struct session *session, struct homecoming *job)
 		return PACE_FAILED;
 	if (job->portions && job->next == job->ranges.count)
 		return report_portions(session, job);
+	if (!job->portions && job->next > 0) {
+		enum pace pace = report_retired(session, job);
+
+		if (pace != PACE_AGAIN)
+			return pace;
+	}
 	if (*session->interrupted != 0)
 		return report_interrupted(session, job);
 	if (!estimate_pause(session, job) || set_reverse(session, job) != PACE_AGAIN)

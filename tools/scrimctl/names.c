@@ -83,9 +83,11 @@ static const char *const op_names[] = {
 	[SCRIM_OP_IMAGE_READ] = "image-read",
 	[SCRIM_OP_IMAGE_CPU] = "image-cpu",
 	[SCRIM_OP_DIRTY] = "dirty",
+	[SCRIM_OP_RETIRE] = "retire",
 	[SCRIM_OP_CENSUS] = "census",
 	[SCRIM_OP_TRACE] = "trace",
 	[SCRIM_OP_TRACE_READ] = "trace-read",
+	[SCRIM_OP_MACHINE_CHECK] = "machine-check",
 };
 _Static_assert(COUNT(op_names) == SCRIM_OP_COUNT, "a name for each operation");
 

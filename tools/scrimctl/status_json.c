@@ -117,6 +117,7 @@ static json_t *all_ranges(const struct status *status)
 	json_put(&object, "managed", ranges(&status->ranges[SCRIM_RANGE_MANAGED]));
 	json_put(&object, "remapping", ranges(&status->ranges[SCRIM_RANGE_REMAPPING]));
 	json_put(&object, "lent", ranges(&status->ranges[SCRIM_RANGE_LENT]));
+	json_put(&object, "retired", ranges(&status->ranges[SCRIM_RANGE_RETIRED]));
 	return object;
 }
 

@@ -149,6 +149,7 @@ void status_table(FILE *out, const struct status *status)
 	for (size_t i = 0; i < status->portion_count; i++)
 		print_range(out, i == 0 ? "RAM" : "", &status->portions[i].range, status->portions[i].state);
 	print_ranges(out, "lent", &status->ranges[SCRIM_RANGE_LENT], "part of RAM");
+	print_ranges(out, "retired", &status->ranges[SCRIM_RANGE_RETIRED], "frames, machine addresses");
 	print_ranges(out, "Scrim's", &status->ranges[SCRIM_RANGE_OWN], "");
 	print_ranges(out, "frames", &status->ranges[SCRIM_RANGE_FRAMES], "part of Scrim's");
 	print_ranges(out, "dma-free", &status->ranges[SCRIM_RANGE_DMA_FREE], "");

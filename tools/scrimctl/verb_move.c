@@ -6,10 +6,10 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "addresses.h"
 #include "explain.h"
 #include "json.h"
 #include "names.h"
-#include "number.h"
 #include "options.h"
 #include "request.h"
 #include "verbs.h"
@@ -21,29 +21,6 @@ struct job {
 	json_t *moved;   /* with --json */
 	json_t *refused; /* with --json: NULL until one is */
 };
-
-/* The caller frees the result; NULL after a complaint, with *code set. */
-static uint64_t *parse_addresses(const struct session *session, char **words, int count, enum exit_code *code)
-{
-	uint64_t *addresses = calloc((size_t)count, sizeof(*addresses));
-
-	if (addresses == NULL) {
-		complain(session, "move refused, no memory for %d addresses; give fewer at a time", count);
-		*code = EXIT_REFUSED;
-		return NULL;
-	}
-	for (int i = 0; i < count; i++) {
-		if (!number_parse(words[i], &addresses[i])) {
-			complain(session,
-				 "%s is no address, nothing was moved; write it as 0x40000000, 1073741824 or 1G",
-				 words[i]);
-			free(addresses);
-			*code = EXIT_USAGE;
-			return NULL;
-		}
-	}
-	return addresses;
-}
 
 static void report_moved(const struct session *session, struct job *job, uint64_t page, uint64_t frame)
 {
@@ -122,7 +99,7 @@ static enum exit_code run_move(const struct session *session, int argc, char **a
 		complain(session, "move needs the address of a page; see scrimctl move --help");
 		return EXIT_USAGE;
 	}
-	addresses = parse_addresses(session, argv + 1, job.count, &code);
+	addresses = addresses_parse(session, "move", argv + 1, job.count, &code);
 	if (addresses == NULL)
 		return code;
 	job.addresses = addresses;

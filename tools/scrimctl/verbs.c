@@ -8,8 +8,8 @@
 
 static const struct verb *const verbs[] = {
 	&verb_status,  &verb_virtualize, &verb_devirtualize, &verb_move,
-	&verb_scatter, &verb_share,      &verb_lend,         &verb_check,
-	&verb_map,     &verb_top,        &verb_trace,
+	&verb_scatter, &verb_share,      &verb_lend,         &verb_retire,
+	&verb_check,   &verb_map,        &verb_top,          &verb_trace,
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -43,6 +43,7 @@ static const char help_tail[] =
 	"  scrimctl scatter --seed 7       pages to each other's frames, at random\n"
 	"  scrimctl share                  equal pages to one frame\n"
 	"  scrimctl lend 512M              more free frames, out of Linux's memory\n"
+	"  scrimctl retire 0x3f52a000      a frame whose memory fails is never used again\n"
 	"  scrimctl check                  do all invariants of the map hold?\n"
 	"  scrimctl map --watch            RAM as a picture, live\n"
 	"  scrimctl devirtualize           every page home, virtualized -> native\n"

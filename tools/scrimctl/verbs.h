@@ -21,6 +21,7 @@ extern const struct verb verb_move;
 extern const struct verb verb_scatter;
 extern const struct verb verb_share;
 extern const struct verb verb_lend;
+extern const struct verb verb_retire;
 extern const struct verb verb_check;
 extern const struct verb verb_map;
 extern const struct verb verb_top;

@@ -106,13 +106,26 @@ static uint64_t count_coming_home(const struct fake_memory *memory)
 	return count;
 }
 
+/* The 2 MiB around each retired frame, of what comes home. */
+static void keep_around_retired(const struct fake_memory *memory, struct fake_ranges *managed)
+{
+	for (unsigned i = 0; i < memory->retired.count; i++) {
+		uint64_t start = memory->retired.items[i].start & ~((2ull << 20) - 1);
+		struct range chunk = { start, start + (2ull << 20) };
+
+		if (range_overlaps(&chunk, &memory->remapping) && !fake_ranges_cover(managed, chunk))
+			fake_ranges_add(managed, chunk);
+	}
+}
+
 /* The last page is home: a portion is managed no longer, unless it is the last; then it is until all have switched. */
 static void end_homecoming(struct fake_memory *memory)
 {
 	struct fake_ranges rest = memory->managed;
 
 	ranges_cut(&rest, memory->remapping);
-	if (!memory->remap_all && rest.count != 0)
+	keep_around_retired(memory, &rest);
+	if ((!memory->remap_all || memory->retired.count != 0) && rest.count != 0)
 		memory->managed = rest;
 	memory->remapping = (struct range){ 0, 0 };
 	memory->shared = memory->displaced == 0 ? 0 : memory->shared;
@@ -179,6 +192,36 @@ uint32_t fake_move(struct fake_memory *memory, uint64_t page, uint64_t *frame)
 	memory->pages[memory->displaced++] = page;
 	memory->frames_free--;
 	return SCRIM_OK;
+}
+
+/* Pages that share the frame move first, one a call. */
+uint32_t fake_retire(struct fake_memory *memory, uint64_t address, uint64_t result[2])
+{
+	const struct range frame = { address, address + PAGE_BYTES };
+
+	if (address % PAGE_BYTES != 0)
+		return SCRIM_EALIGN;
+	if (!in_ram(frame))
+		return SCRIM_ENOTRAM;
+	if (address < FAKE_DMA_FREE_START)
+		return SCRIM_EDMA;
+	if (memory->frames_free == 0)
+		return SCRIM_ENOFRAME;
+	result[0] = memory->sharers != 0;
+	result[1] = !fake_ranges_cover(&memory->retired, frame);
+	if (memory->sharers != 0)
+		memory->sharers--;
+	else if (result[1] != 0)
+		fake_ranges_add(&memory->retired, frame);
+	return SCRIM_OK;
+}
+
+uint32_t fake_machine_check(const struct fake_memory *memory, uint64_t index, uint64_t result[2])
+{
+	/* Before it another page was told. */
+	result[0] = index == 0 ? 0x20a00040 : memory->told_physical;
+	result[1] = index == 0 ? 0x20b00040 : memory->told_machine;
+	return memory->told_physical == 0 || index > 1 ? SCRIM_EINVAL : SCRIM_OK;
 }
 
 uint32_t fake_manage(struct fake_memory *memory, uint64_t start, uint64_t end)
@@ -320,6 +363,8 @@ uint32_t fake_range(const struct fake_memory *memory, uint64_t index, uint64_t k
 		return list_item(memory->managed.items, memory->managed.count, index, result);
 	case SCRIM_RANGE_LENT:
 		return list_item(memory->lent.items, memory->lent.count, index, result);
+	case SCRIM_RANGE_RETIRED:
+		return list_item(memory->retired.items, memory->retired.count, index, result);
 	case SCRIM_RANGE_REMAPPING:
 		return list_item(&memory->remapping, memory->remapping.end != 0, index, result);
 	default:

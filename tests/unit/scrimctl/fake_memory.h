@@ -38,7 +38,9 @@ struct fake_block {
 };
 
 struct fake_memory {
-	struct fake_ranges managed, lent;
+	struct fake_ranges managed, lent, retired;
+	uint64_t sharers;           /* pages that are in each frame beside its own */
+	uint64_t told_physical, told_machine; /* a machine check's address; 0: none */
 	struct range remapping; /* empty: none */
 	bool remap_all;
 	uint64_t pages[FAKE_PAGES]; /* displaced */
@@ -68,4 +70,6 @@ uint32_t fake_sweep_step(struct fake_memory *memory, enum scrim_op op, uint64_t 
 uint32_t fake_lend(struct fake_memory *memory, uint64_t start, uint64_t end);
 uint32_t fake_unlend(struct fake_memory *memory, uint64_t start, uint64_t end);
 uint32_t fake_census(const struct fake_memory *memory, uint64_t start, uint64_t end, uint64_t result[2]);
+uint32_t fake_retire(struct fake_memory *memory, uint64_t address, uint64_t result[2]);
+uint32_t fake_machine_check(const struct fake_memory *memory, uint64_t index, uint64_t result[2]);
 uint32_t fake_range(const struct fake_memory *memory, uint64_t index, uint64_t kind, uint64_t result[2]);

@@ -107,6 +107,8 @@ static uint64_t info(const struct fake *fake, uint64_t what)
 		return fake->memory.frames_free;
 	case SCRIM_INFO_FRAMES_LENT:
 		return fake_pages_of(&fake->memory.lent);
+	case SCRIM_INFO_FRAMES_RETIRED:
+		return fake_pages_of(&fake->memory.retired);
 	case SCRIM_INFO_REVERSE:
 		return fake->memory.reverse;
 	case SCRIM_INFO_PAUSE_US:
@@ -256,7 +258,7 @@ static void settle_home(struct fake *fake, bool home, bool all)
 
 	if (!home)
 		fake->state = SCRIM_REMAPPING;
-	else if (all || managed->count == 0)
+	else if ((all && fake->memory.retired.count == 0) || managed->count == 0)
 		fake_begin(fake, SCRIM_CEASING);
 	else
 		fake->state = SCRIM_VIRTUALIZED;
@@ -316,6 +318,9 @@ static uint32_t do_virtualized(struct fake *fake, uint32_t op, const uint64_t ar
 		status = fake_move(&fake->memory, argument[0], &result[0]);
 		fake->last_op = status == SCRIM_OK ? SCRIM_OP_MOVE : fake->last_op;
 		return status;
+	case SCRIM_OP_RETIRE:
+		fake->last_op = op;
+		return fake_retire(&fake->memory, argument[0], result);
 	case SCRIM_OP_BACKEND:
 		return do_backend(fake, argument[0]);
 	case SCRIM_OP_REVERSE:
@@ -423,6 +428,8 @@ static uint32_t serve(struct fake *fake, uint32_t op, const uint64_t argument[2]
 		return do_trace_read(fake, argument[0], result);
 	case SCRIM_OP_CENSUS:
 		return fake_census(&fake->memory, argument[0], argument[1], result);
+	case SCRIM_OP_MACHINE_CHECK:
+		return fake_machine_check(&fake->memory, argument[0], result);
 	case SCRIM_OP_VISIT:
 		do_visit(fake, &result[0], &result[1]);
 		return SCRIM_OK;

@@ -54,5 +54,6 @@ int tests_of_portions(void);
 int tests_of_sweep(void);
 int tests_of_lend(void);
 int tests_of_move(void);
+int tests_of_retire(void);
 int tests_of_killed(void);
 int tests_of_watchers(void);

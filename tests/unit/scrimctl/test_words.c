@@ -194,7 +194,7 @@ static void test_usage(void **state)
 		"lend 1G 2G",
 		"lend much",
 		"lend --json 1G",
-		"retire 0x1000",
+		"crash 0x1000",
 		"status now",
 		"status --jsonx",
 		"status --json=1",

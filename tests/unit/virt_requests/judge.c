@@ -59,6 +59,8 @@ static const uint32_t ever[SCRIM_OP_COUNT] = {
 	[SCRIM_OP_IMAGE_READ] = OK | INVALID | STATE | ALIGN | NOTRAM | NOFRAME | FAULT,
 	[SCRIM_OP_IMAGE_CPU] = OK | INVALID,
 	[SCRIM_OP_DIRTY] = OK | STATE | ALIGN | NOTABLE,
+	[SCRIM_OP_RETIRE] = OK | STATE | ALIGN | NOTRAM | NODMA | NOFRAME | NOTABLE | DISPLACED | INVALID | LOST | WATCHED,
+	[SCRIM_OP_MACHINE_CHECK] = OK | INVALID,
 };
 
 static uint32_t if_so(bool fault, uint32_t status)
@@ -118,6 +120,17 @@ static uint32_t move_faults(uint64_t address)
 	if (!mem_may_displace(&machine.mem, page))
 		faults |= NODMA;
 	return faults | if_so(p2m_is_displaced(p2m_entry(&machine.mem, page), page), DISPLACED);
+}
+
+static uint32_t retire_faults(uint64_t address)
+{
+	mfn_t frame = mfn_of_address(address);
+	gfn_t page = gfn(frame.n);
+	uint32_t faults = moving_faults(SCRIM_VIRTUALIZED) | if_so(address & PAGE_MASK, ALIGN);
+
+	if (frames_is_retired(&machine.mem, frame) || frames_is_extra(&machine.mem, frame))
+		return faults;
+	return faults | (mem_is_ram(&machine.mem, page) ? if_so(!mem_may_be_managed(&machine.mem, page), NODMA) : NOTRAM);
 }
 
 static uint32_t manage_faults(uint64_t start, uint64_t end)
@@ -251,6 +264,10 @@ static uint32_t faults_of(uint32_t op, uint64_t first, uint64_t second)
 		return moving_faults(SCRIM_REMAPPING) | batch_faults(first, 1);
 	case SCRIM_OP_MOVE:
 		return move_faults(first);
+	case SCRIM_OP_RETIRE:
+		return retire_faults(first);
+	case SCRIM_OP_MACHINE_CHECK:
+		return OK | INVALID; /* what was told since the memory was virtualized is not counted here */
 	case SCRIM_OP_TRANSLATE:
 		return if_so(!mem_is_ram(&machine.mem, gfn_of_address(first)), NOTRAM);
 	case SCRIM_OP_PAUSED:
@@ -289,7 +306,8 @@ uint32_t judge_allowed_ever(const struct request *request)
 /* What is no fault of the request's: memory, room in lists, CPUs that do not come. */
 static uint32_t shortages(uint32_t op)
 {
-	uint32_t lists = op == SCRIM_OP_DEVIRTUALIZE || op == SCRIM_OP_MANAGE || op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND;
+	uint32_t lists = op == SCRIM_OP_DEVIRTUALIZE || op == SCRIM_OP_MANAGE || op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND ||
+			 op == SCRIM_OP_RETIRE;
 	uint32_t may = NOFRAME | NOTABLE | if_so(op == SCRIM_OP_PAUSED || op == SCRIM_OP_WATCH, LOST) | if_so(lists || op == SCRIM_OP_RANGE, INVALID);
 
 	if (op == SCRIM_OP_DEVIRTUALIZE && machine.mem.free_frames)
@@ -331,7 +349,7 @@ static uint64_t hash_map(void)
 	for (uint64_t chunk = 0; chunk < mem->chunk_count; chunk++)
 		if (mem->root[chunk].leaf)
 			sum = mixed(sum, chunk ^ hash_bytes(mem->root[chunk].leaf, PAGE_SIZE));
-	return hash_ranges(hash_ranges(sum, &mem->managed), &mem->lent);
+	return hash_ranges(hash_ranges(hash_ranges(sum, &mem->managed), &mem->lent), &mem->withdrawn);
 }
 
 static uint64_t hash_course(void)
@@ -459,6 +477,16 @@ static void check_results(const struct judge_case *one)
 	case SCRIM_OP_MOVE:
 		if (sim_walk(one->before.argument[0]).frame != after->result[0])
 			complain(one, "the page is not where it was moved");
+		break;
+	case SCRIM_OP_MACHINE_CHECK:
+		if ((after->result[0] ^ after->result[1]) & PAGE_MASK)
+			complain(one, "another place in the page");
+		if (one->told && one->before.argument[0] == 0 && sim_walk(after->result[0]).frame != align_down(after->result[1], PAGE_SIZE))
+			complain(one, "the page that was told is elsewhere");
+		break;
+	case SCRIM_OP_RETIRE:
+		if (!after->result[0] != frames_is_retired(&machine.mem, mfn_of_address(one->before.argument[0])))
+			complain(one, "retired or not");
 		break;
 	case SCRIM_OP_STEP:
 	case SCRIM_OP_PAUSED:

@@ -22,7 +22,7 @@ struct judge_case {
 	const struct cpu *cpu;
 	struct request before, after;
 	uint32_t allowed;
-	bool alone;
+	bool alone, told; /* told: a machine-check address, in this very exit */
 	uint64_t instants; /* os_instants() before */
 	struct judge_snapshot was;
 };

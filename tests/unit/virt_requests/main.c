@@ -55,6 +55,7 @@ static void test_random_scripts(void **unused)
 	printf("a device wrote %" PRIu64 " times, %" PRIu64 " of them late, to a frame that was left\n", sim_dma_counts.writes, sim_dma_counts.late);
 	assert_true(script_counts.in_flight > 0);
 	assert_true(sim_dma_counts.late > 100);
+	assert_true(script_counts.homeless > 0);
 	for (uint32_t op = 0; op < SCRIM_OP_COUNT; op++)
 		if (!script_counts.ops[op])
 			fail_msg("operation %u was never carried out", op);

@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "judge.h"
+#include "mem/frames.h"
 #include "os.h"
+#include "virt/machine_check.h"
 #include "virt/memvirt.h"
 
 #define OPERATIONS_MAX 400u
@@ -81,6 +83,8 @@ static void task_request(struct cpu *cpu, struct sim_task *task)
 	one.before = (struct request){ .eax = task->op, .argument = { task->argument[0], task->argument[1] } };
 	script_counts.in_flight += machine.mem.in_flight > 0;
 	sim_exit_begin(cpu);
+	one.told = task->op == SCRIM_REQUEST(SCRIM_OP_MACHINE_CHECK) && machine.state == SCRIM_VIRTUALIZED &&
+		   machine_check_tell(cpu, &task->argument[1]); /* the OS has read a bank */
 	one.allowed = one.alone ? judge_allowed(&one.before) : 0;
 	if (one.alone)
 		one.was = judge_look();
@@ -226,6 +230,7 @@ static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 		argument[0] = fetch_pages();
 		break;
 	case SCRIM_OP_MOVE:
+	case SCRIM_OP_RETIRE:
 	case SCRIM_OP_TRANSLATE:
 		argument[0] = fetch_address();
 		break;
@@ -528,6 +533,20 @@ static void check_native(void)
 	script_counts.native++;
 }
 
+/* All but the pages that have no home has come home. In this test the frames are whole again: so must these, then. */
+static void repair(void)
+{
+	uint64_t away = 0;
+
+	for (uint64_t page = 0; page < SIM_PAGES; page++)
+		away += frames_is_retired(&machine.mem, mfn(page)) && !frames_is_extra(&machine.mem, mfn(page));
+	if (machine.mem.displaced != away)
+		sim_fail("%lu pages are away, and %lu have no home", machine.mem.displaced, away);
+	script_counts.homeless += away;
+	mem_give_all_back(&machine.mem);
+	check_machine(true);
+}
+
 static void go_home(void)
 {
 	script.preempted = false;
@@ -535,7 +554,10 @@ static void go_home(void)
 	sim_finish();
 	check_machine(true);
 	for (uint32_t round = 0; machine.state != SCRIM_NATIVE && !machine.count.cpus_lost; round++) {
+		bool steps = machine.state == SCRIM_REMAPPING && machine.homecoming.whole;
 		one_step_home(round);
+		if (steps && machine.state == SCRIM_VIRTUALIZED)
+			repair();
 		if (round > HOME_ROUNDS)
 			sim_fail("state %u, %lu displaced: does not come home", machine.state, machine.mem.displaced);
 	}

@@ -201,6 +201,27 @@ static void make_lent(void)
 	home(0, 100);
 }
 
+static void make_retired(void)
+{
+	put(0);
+	virtualize(1);
+	put_request(SCRIM_OP_MANAGE, 0);
+	put_range(WHOLE_RAM, 400);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	for (uint32_t i = 0; i < 20; i++) {
+		put_request(SCRIM_OP_RETIRE, 0);
+		put(37 * i);
+		put(i % 6);
+	}
+	devirtualize(1, 700, 0);
+	home_at_work(1, 223);
+	share(0);
+	scatter(0);
+	devirtualize(0, 0, 0);
+	home(0, 200);
+}
+
 static void make_beside(void)
 {
 	put(SCRIPT_RESTLESS);
@@ -399,7 +420,7 @@ size_t seed_make(uint32_t number, uint8_t *bytes)
 {
 	static void (*const make[SEEDS])(void) = { make_straight, make_shared, make_portion,	make_paused,
 						   make_lent,	  make_beside, make_guarded, make_reverses,
-						   make_poor,	  make_late,  make_image,   make_noted };
+						   make_poor,	  make_late,  make_image,   make_noted,	 make_retired };
 
 	out.bytes = bytes;
 	out.used = 0;

@@ -329,7 +329,12 @@ static bool can_shadow(const struct cpu *cpu)
 	return cpu->arrived;
 }
 
-static void intercept(struct cpu *cpu, bool on)
+static void intercept_apic_msrs(struct cpu *cpu, bool on)
+{
+	cpu->guarded_msrs = on;
+}
+
+static void intercept_cr3_load(struct cpu *cpu, bool on)
 {
 	(void)cpu, (void)on;
 }
@@ -356,8 +361,8 @@ static const struct vendor_ops vendor = {
 	.set_backend = set_backend,
 	.can_shadow = can_shadow,
 	.flush = flush,
-	.intercept_apic_msrs = intercept,
-	.intercept_cr3_load = intercept,
+	.intercept_apic_msrs = intercept_apic_msrs,
+	.intercept_cr3_load = intercept_cr3_load,
 	.save_registers = save_registers,
 	.guest_is_paging = guest_is_paging,
 	.guest_idt_limit = guest_idt_limit,
