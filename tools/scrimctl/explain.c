@@ -33,6 +33,9 @@ static const char *const by_status[] = {
 	[SCRIM_ECPU] = "a CPU is outside Scrim, it did not answer when it went offline or came online, and no page is "
 		       "moved until the machine is booted anew; scrimctl status counts such CPUs (cpus_lost)",
 	[SCRIM_EINVARIANT] = "an invariant does not hold; see scrimctl check",
+	[SCRIM_EWATCH] = "memory is watched (scrimctl snapshot or dirty is at work, or was killed), and the map stands still "
+			 "meanwhile; let it end, or end it with scrimctl snapshot --cancel",
+	[SCRIM_EFAULT] = "the page that the answer goes to is not there at the moment; try again",
 };
 _Static_assert(COUNT(by_status) == SCRIM_STATUS_COUNT, "an explanation for each status");
 
@@ -108,6 +111,16 @@ static const struct {
 	  "its frames still hold pages; run scrimctl devirtualize first, then this again" },
 	{ SCRIM_OP_UNLEND, SCRIM_ENOFRAME,
 	  "its frames are needed to bring all pages home; run scrimctl devirtualize first, then this again" },
+	{ SCRIM_OP_WATCH, SCRIM_ECPU,
+	  "a CPU is outside Scrim, or did not come in time, and nothing has changed; run this again, and if it stays so look at "
+	  "scrimctl status (cpus_lost)" },
+	{ SCRIM_OP_WATCH, SCRIM_ENOFRAME,
+	  "not one frame is free for copies of pages; lend memory with scrimctl lend, or boot with a larger reserve=" },
+	{ SCRIM_OP_WATCH, SCRIM_ENOTABLE,
+	  "no memory is left for Scrim's own tables; lend memory with scrimctl lend, or boot with a larger reserve=" },
+	{ SCRIM_OP_IMAGE_READ, SCRIM_ENOFRAME,
+	  "more pages were written than there were frames for copies, and nothing is read-only any more; lend memory with "
+	  "scrimctl lend, boot with a larger reserve=, or run this while less is written" },
 	{ SCRIM_OP_UNLEND, SCRIM_EINVAL,
 	  "it is not lent any more, or Scrim cannot keep so many lent ranges apart; give all back with scrimctl lend "
 	  "0" },
@@ -133,7 +146,7 @@ void explain_text(char *text, size_t size, enum scrim_op op, const struct reply 
 
 void explain(const struct session *session, const char *subject, enum scrim_op op, const struct reply *reply)
 {
-	char text[256];
+	char text[320];
 
 	explain_text(text, sizeof(text), op, reply);
 	complain(session, "%s: %s", subject, text);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "blocks.h"
+#include "kernel_map.h"
 #include "request.h"
 #include "verbs.h"
 #include "visit.h"
@@ -38,6 +39,7 @@ int main(int argc, char **argv)
 		.port = &linux_port,
 		.cpus = &linux_cpus,
 		.blocks = &linux_blocks,
+		.files = &linux_files,
 		.out = stdout,
 		.err = stderr,
 		.show_progress = isatty(STDERR_FILENO) == 1,

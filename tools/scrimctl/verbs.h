@@ -22,6 +22,8 @@ extern const struct verb verb_scatter;
 extern const struct verb verb_share;
 extern const struct verb verb_lend;
 extern const struct verb verb_check;
+extern const struct verb verb_snapshot;
+extern const struct verb verb_dirty;
 
 /* All of scrimctl: argv as main() got it. */
 enum exit_code scrimctl_run(const struct session *session, int argc, char **argv) MUST_CHECK;
