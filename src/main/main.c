@@ -21,10 +21,12 @@
 #include "svm/svm.h"
 #include "virt/dma.h"
 #include "virt/guard.h"
+#include "virt/guest_memory.h"
 #include "virt/memvirt.h"
 #include "virt/own.h"
 #include "virt/shadow.h"
 #include "virt/startup.h"
+#include "virt/watching.h"
 
 #define MULTIBOOT1_MAGIC 0x2badb002u
 #define MULTIBOOT2_MAGIC 0x36d76289u
@@ -232,7 +234,7 @@ static void measure_demand(void)
 	boot.demand.fixed_bytes += align_up(cpus * sizeof(struct cpu), PAGE_SIZE) +
 				   cpus * (startup_cpu_bytes() + SVM_CPU_BYTES) + SVM_SHARED_BYTES;
 	boot.demand.fixed_bytes +=
-		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
+		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + align_up(watch_storage_bytes(boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
 		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
 		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes();
 	boot.demand.fixed_tables = identity_tables(boot.address_bits, boot.has_1g, boot.boundary_count);
@@ -408,7 +410,8 @@ static void make_memory(void)
 	machine.xlat.boundary = boot.boundary;
 	machine.xlat.boundary_count = boot.boundary_count;
 	machine.is_tcg = is_tcg();
-	shadow_init(own_alloc(shadow_shared_bytes()), boot.ram_end > GIB(4) ? align_up(boot.ram_end, GIB(1)) : GIB(4));
+	guest_memory_init(boot.ram_end > GIB(4) ? align_up(boot.ram_end, GIB(1)) : GIB(4));
+	shadow_init(own_alloc(shadow_shared_bytes()));
 	for (uint32_t i = 0; v2m_bytes() && i < machine.cpu_count; i++)
 		shadow_give_memory(&machine.cpu[i], own_alloc(shadow_cpu_bytes(boot.options.shadow_bytes)),
 				   shadow_cpu_bytes(boot.options.shadow_bytes));
@@ -416,6 +419,7 @@ static void make_memory(void)
 	take_iommu();
 	machine.guard = true;
 	memvirt_init(&config);
+	watching_init(own_alloc(watch_storage_bytes(boot.ram_end)));
 	guard_trap_apic();
 }
 

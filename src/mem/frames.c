@@ -17,12 +17,36 @@ static bool in_reserve(const struct mem *mem, mfn_t frame)
 	return frame.n - mem->config.reserve_first.n < mem->config.reserve_frames;
 }
 
+static bool lies_in(const struct range_list *list, mfn_t frame, uint32_t type)
+{
+	return ranges_contain(list, mfn_address(frame), mfn_address(frame) + PAGE_SIZE, type);
+}
+
+/* Of the boot reserve or lent: nobody's home. */
+static bool is_extra(const struct mem *mem, mfn_t frame)
+{
+	return in_reserve(mem, frame) || (mem->lent_frames > 0 && lies_in(&mem->lent, frame, RANGE_RAM));
+}
+
+bool frames_is_retired(const struct mem *mem, mfn_t frame)
+{
+	return mem->retired_frames > 0 && lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE);
+}
+
+bool frames_is_withdrawn(const struct mem *mem, mfn_t frame)
+{
+	return mem->withdrawn_frames > 0 &&
+	       (lies_in(&mem->withdrawn, frame, RANGE_RAM) || lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE));
+}
+
 bool frames_is_spare(const struct mem *mem, mfn_t frame)
 {
-	if (in_reserve(mem, frame))
-		return true;
-	return mem->lent_frames > 0 &&
-	       ranges_contain(&mem->lent, mfn_address(frame), mfn_address(frame) + PAGE_SIZE, RANGE_RAM);
+	return is_extra(mem, frame) && !frames_is_withdrawn(mem, frame);
+}
+
+bool frames_can_hold(const struct mem *mem, mfn_t frame)
+{
+	return is_extra(mem, frame) || mem_may_displace(mem, gfn(frame.n));
 }
 
 bool frames_has_spare(const struct mem *mem, uint64_t chunk)
@@ -72,16 +96,28 @@ void frames_free(struct mem *mem, mfn_t frame)
 		mem->remap.quiet = 0;
 }
 
-void frames_take(struct mem *mem, mfn_t frame)
+/* It is counted, and found by its page's way home, no more. */
+static void forget_free(struct mem *mem, mfn_t frame)
 {
 	gfn_t page = gfn(frame.n);
 
 	mem->free_frames--;
-	mem->reverse->taken(mem, frame);
 	if (!p2m_is_displaced(p2m_entry(mem, page), page))
 		return;
 	mem->free_homes--;
 	drop_hint(mem, page);
+}
+
+void frames_take(struct mem *mem, mfn_t frame)
+{
+	mem->reverse->taken(mem, frame);
+	forget_free(mem, frame);
+}
+
+void frames_withdraw(struct mem *mem, mfn_t frame)
+{
+	mem->reverse->withdrawn(mem, frame);
+	forget_free(mem, frame);
 }
 
 err_t frames_find(struct mem *mem, const struct frame_want *want, mfn_t *frame)
@@ -89,7 +125,17 @@ err_t frames_find(struct mem *mem, const struct frame_want *want, mfn_t *frame)
 	return mem->free_frames > 0 ? mem->reverse->find_free(mem, want, frame) : SCRIM_ENOFRAME;
 }
 
-bool frames_is_free(struct mem *mem, mfn_t frame) { return mem->reverse->is_free(mem, frame); }
+bool frames_is_free(struct mem *mem, mfn_t frame)
+{
+	return !frames_is_withdrawn(mem, frame) && mem->reverse->is_free(mem, frame);
+}
+
+bool frames_is_any_free(struct mem *mem, mfn_t frame)
+{
+	gfn_t page = gfn(frame.n);
+
+	return (frames_is_spare(mem, frame) || p2m_is_at_rest(p2m_entry(mem, page), page)) && frames_is_free(mem, frame);
+}
 
 /* --- the cache: a frame has one slot, where it may be pushed out by another --- */
 

@@ -10,8 +10,17 @@ struct frame_want {
 	bool spare_only;
 };
 
-/* True when the frame is of the boot reserve or lent: nobody's home. */
+/* True when the frame is of the boot reserve or lent, and not withdrawn: it may hold pages and is nobody's home. */
 bool frames_is_spare(const struct mem *mem, mfn_t frame);
+
+/* True when no page may be there, for a while or for good. */
+bool frames_is_withdrawn(const struct mem *mem, mfn_t frame);
+
+/* True when the frame is withdrawn for good. */
+bool frames_is_retired(const struct mem *mem, mfn_t frame);
+
+/* True when a frame may hold a page that is not at home there: spare, or a home that may be left. Withdrawn ones too. */
+bool frames_can_hold(const struct mem *mem, mfn_t frame);
 
 /* True when a chunk (of P2M_CHUNK_PAGES frames) has such a frame. */
 bool frames_has_spare(const struct mem *mem, uint64_t chunk);
@@ -23,6 +32,9 @@ void frames_free(struct mem *mem, mfn_t frame);
 
 /* The free frame is spoken for. */
 void frames_take(struct mem *mem, mfn_t frame);
+
+/* A free frame is none of ours from now on. It was free until here: the list that says why comes after. */
+void frames_withdraw(struct mem *mem, mfn_t frame);
 
 /* Finds a free frame; does not take it. SCRIM_ENOFRAME, SCRIM_ENOTABLE (no memory for the reverse). */
 err_t frames_find(struct mem *mem, const struct frame_want *want, mfn_t *frame) MUST_CHECK;
@@ -37,3 +49,6 @@ void frames_cache_clear(struct mem *mem);
 
 /* True when a frame that could be free (spare, or home of a page displaced and at rest) is. */
 bool frames_is_free(struct mem *mem, mfn_t frame);
+
+/* The same of any frame. */
+bool frames_is_any_free(struct mem *mem, mfn_t frame);

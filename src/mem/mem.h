@@ -5,8 +5,8 @@
  * (the VMM's lock), except mem_batch_copy and its like, mem_is_ram and, under a condition, mem_translate.
  *
  * Frames that can hold pages: the boot reserve, lent ranges, and the homes of displaced pages. Each page has one frame
- * or shares one, so that, pages in flight aside, free frames = reserve + lent + what sharing saves: a move never eats
- * into what unsharing needs (invariant 6), and taking lent frames back is the one operation that has to look.
+ * or shares one, so that, pages in flight aside, free frames = reserve + lent + what sharing saves - withdrawn: a move never
+ * eats into what unsharing needs (invariant 6). Taking lent frames back and withdrawing frames are what has to look.
  */
 #pragma once
 
@@ -99,6 +99,9 @@ struct mem {
 	struct range_list managed; /* RANGE_RAM: portions */
 	struct range_list lent;    /* RANGE_RAM: frames lent by the OS */
 	uint64_t lent_frames;
+	struct range_list withdrawn; /* frames that hold no page. RANGE_RAM: for a while; RANGE_UNUSABLE: retired, for good */
+	uint64_t withdrawn_frames;   /* of both kinds */
+	uint64_t retired_frames;
 	uint64_t free_frames;
 	uint64_t free_homes;       /* of these, homes of displaced pages: where chains begin */
 
@@ -218,5 +221,17 @@ err_t mem_unmanage(struct mem *mem, uint64_t start, uint64_t end) MUST_CHECK;
 /* RAM that the OS has offlined: pages at home, alone. SCRIM_ENOTRAM, SCRIM_EDISPLACED. */
 err_t mem_lend(struct mem *mem, uint64_t start, uint64_t end) MUST_CHECK;
 
-/* SCRIM_EDISPLACED: a frame holds a page. SCRIM_ENOFRAME: it is needed for unsharing or to open a cycle. */
+/* SCRIM_EDISPLACED: a frame holds a page, or is withdrawn. SCRIM_ENOFRAME: it is needed for unsharing or to open a cycle. */
 err_t mem_unlend(struct mem *mem, uint64_t start, uint64_t end) MUST_CHECK;
+
+/* --- withdrawn frames: neither free nor occupied --- */
+
+/*
+ * Takes the free frames [first, first + count) away from the moves, until they are given back. Nothing changes when refused:
+ * SCRIM_ESTATE: a batch is in flight. SCRIM_EINVAL: none, or the list of ranges is full. SCRIM_ENOTRAM: one can hold no page.
+ * SCRIM_EDISPLACED: one holds a page, or is withdrawn. SCRIM_ENOFRAME: they are needed for unsharing or to open a cycle.
+ */
+err_t mem_withdraw(struct mem *mem, mfn_t first, uint64_t count) MUST_CHECK;
+
+/* Free again. SCRIM_EINVAL: not all of them are withdrawn for a while, or the list of ranges is full. */
+err_t mem_give_back(struct mem *mem, mfn_t first, uint64_t count) MUST_CHECK;

@@ -18,6 +18,7 @@ struct walk {
 	gfn_t changed_one; /* a page that is not as Identity has it, where there is any; a displaced one if there is */
 	uint64_t leaf_count;
 	uint64_t saved, free_frames, free_homes;
+	uint64_t withdrawn_frames, retired_frames;
 	uint64_t where;
 };
 
@@ -41,6 +42,8 @@ static enum scrim_violation check_frame(const struct mem *mem, mfn_t frame)
 	bool spare = frames_is_spare(mem, frame);
 	bool lent = ranges_contain(&mem->lent, mfn_address(frame), mfn_address(frame) + PAGE_SIZE, RANGE_RAM);
 
+	if (frames_is_withdrawn(mem, frame))
+		return SCRIM_V3_FRAME_STATE;
 	if (spare && !lent && mem_is_ram(mem, gfn(frame.n)))
 		return SCRIM_V3_FRAME_STATE; /* the reserve reaches into the OS's RAM */
 	return spare || mem_may_displace(mem, gfn(frame.n)) ? SCRIM_HOLDS : SCRIM_V5_NOT_RAM;
@@ -227,12 +230,26 @@ static bool is_free_right(struct walk *walk, mfn_t frame, uint64_t bit)
 	return !occupied;
 }
 
+/* Nobody is in a withdrawn frame: neither a stranger nor, where it is somebody's home, its own page. */
+static bool is_withdrawn_right(struct walk *walk, gfn_t page, uint64_t entry, uint64_t bit)
+{
+	const struct mem *mem = walk->mem;
+
+	walk->withdrawn_frames++;
+	walk->retired_frames += frames_is_retired(mem, gfn_home(page));
+	if (test(mem->seen, bit))
+		return false;
+	return p2m_is_displaced(entry, page) || !mem_may_displace(mem, page);
+}
+
 static bool is_frame_right(struct walk *walk, gfn_t page, uint64_t bit)
 {
 	uint64_t entry = p2m_entry(walk->mem, page);
 	mfn_t frame = gfn_home(page);
 
 	walk->where = gfn_address(page);
+	if (frames_is_withdrawn(walk->mem, frame))
+		return is_withdrawn_right(walk, page, entry, bit);
 	if (frames_is_spare(walk->mem, frame)) /* its page, if it has one, is as Identity has it: check_changed_page */
 		return is_free_right(walk, frame, bit);
 	if (!p2m_is_displaced(entry, page))
@@ -324,6 +341,8 @@ static enum scrim_violation check_frame_counts(struct walk *walk)
 	const struct mem *mem = walk->mem;
 
 	walk->where = 0;
+	if (mem->withdrawn_frames != walk->withdrawn_frames || mem->retired_frames != walk->retired_frames)
+		return SCRIM_V3_FRAME_STATE;
 	if (mem->in_flight > 0)
 		return SCRIM_HOLDS; /* frames and sharers are between two places */
 	if (mem->saved != walk->saved || mem->free_frames != walk->free_frames || mem->free_homes != walk->free_homes)

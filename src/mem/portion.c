@@ -112,10 +112,8 @@ err_t mem_unlend(struct mem *mem, uint64_t start, uint64_t end)
 		return SCRIM_ENOFRAME;
 	if (!ranges_set_type(&mem->lent, start, end, RANGE_RESERVED))
 		return SCRIM_EINVAL;
-	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame++) {
-		mem->free_frames--;
-		mem->reverse->unlent(mem, mfn(frame));
-	}
+	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame++)
+		frames_withdraw(mem, mfn(frame));
 	mem->lent_frames -= frames;
 	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame += P2M_CHUNK_PAGES)
 		mem->reverse->tidy(mem, frame >> P2M_CHUNK_SHIFT);

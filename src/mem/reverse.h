@@ -31,8 +31,8 @@ struct reverse_ops {
 	void (*come_home)(struct mem *mem, const struct mem_batch *batch);
 	void (*freed)(struct mem *mem, mfn_t frame);
 	void (*taken)(struct mem *mem, mfn_t frame);
-	/* A free frame was the OS's, and is so again. */
-	void (*unlent)(struct mem *mem, mfn_t frame);
+	/* A free frame is the OS's again, or withdrawn: in no list, and nobody comes there until it is freed. */
+	void (*withdrawn)(struct mem *mem, mfn_t frame);
 	/* Of a frame that is spare or the home of a page displaced and at rest. */
 	bool (*is_free)(struct mem *mem, mfn_t frame);
 	/* True when so many pages share the frame that no more should: what has to go along a list of them stays short. */

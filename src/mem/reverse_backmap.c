@@ -4,7 +4,7 @@
  * 8 bytes a frame, where something is displaced or a spare frame taken.
  *
  *   entry n, bits 0-31: the page after page n in the list of the frame where page n is, + 1: a ring. 0: in no list
- *            bits 32-63: frame n: 0              nothing: its page is at home, alone (or, spare: no leaf says free)
+ *            bits 32-63: frame n: 0              nothing: its page is at home, alone; or it is withdrawn
  *                                 FREE | ...     free; neighbours in the list of the chunk's free frames
  *                                 LIMBO          taken, or left, and nobody in it yet
  *                                 page + 1       the last stranger; the next in the ring is the first that came
@@ -14,7 +14,7 @@
  *
  *   back_slot: chunks whose leaf has free frames are listed too, so a free frame is found in one step.
  *
- * A chunk without a leaf is all nothing, and its spare frames are all free. Pages have 30 bits: MEM_PAGES_MAX. Frames
+ * A chunk without a leaf is all nothing, and its spare frames (withdrawn ones are none) are all free. Pages have 30 bits: MEM_PAGES_MAX. Frames
  * are told by their place, and may be any.
  */
 #include "mem/reverse.h"
@@ -173,13 +173,13 @@ static void taken(struct mem *mem, mfn_t frame)
 static void freed(struct mem *mem, mfn_t frame)
 {
 	if (!slot_of(mem, frame.n)->leaf)
-		return; /* lent just now: a chunk without a leaf is free */
+		return; /* lent just now, or given back: a chunk without a leaf is free */
 	if (entry_of(mem, frame.n)->frame != 0) /* limbo, or the page of a plain batch that has left */
 		reverse_release(mem, slot_of(mem, frame.n));
 	push_free(mem, frame);
 }
 
-static void unlent(struct mem *mem, mfn_t frame)
+static void withdrawn(struct mem *mem, mfn_t frame)
 {
 	if (!slot_of(mem, frame.n)->leaf)
 		return;
@@ -295,7 +295,7 @@ static bool build_page(struct mem *mem, gfn_t page, uint64_t entry)
 static bool build_home(struct mem *mem, gfn_t page, uint64_t entry)
 {
 	(void)entry;
-	if (entry_of(mem, page.n)->frame == 0)
+	if (entry_of(mem, page.n)->frame == 0 && !frames_is_withdrawn(mem, gfn_home(page)))
 		push_free(mem, gfn_home(page));
 	return true;
 }
@@ -401,6 +401,8 @@ static bool check_frame(const struct mem *mem, uint64_t frame, struct back_count
 	uint32_t word = entry_of(mem, frame)->frame;
 	gfn_t page = gfn(frame);
 
+	if (frames_is_withdrawn(mem, mfn(frame)))
+		return word == 0;
 	if (word & FREE) {
 		count->free_in_chunk++;
 		return p2m_is_displaced(p2m_entry(mem, page), page) || frames_is_spare(mem, mfn(frame));
@@ -456,7 +458,7 @@ const struct reverse_ops reverse_backmap = {
 	.come_home = come_home,
 	.freed = freed,
 	.taken = taken,
-	.unlent = unlent,
+	.withdrawn = withdrawn,
 	.is_free = is_free,
 	.is_crowded = is_crowded,
 	.find_free = find_free,

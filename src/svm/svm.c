@@ -75,6 +75,8 @@ const struct vendor_ops svm_vendor = {
 	.flush = svm_flush,
 	.intercept_apic_msrs = svm_intercept_apic_msrs,
 	.intercept_cr3_load = svm_intercept_cr3_load,
+	.save_registers = svm_save_registers,
+	.guest_access = svm_guest_access,
 	.guest_is_paging = guest_is_paging,
 	.guest_idt_limit = guest_idt_limit,
 };

@@ -29,7 +29,10 @@ void svm_set_backend(struct cpu *cpu, enum scrim_backend to);
 void svm_flush(struct cpu *cpu);
 void svm_intercept_apic_msrs(struct cpu *cpu, bool on);
 void svm_intercept_cr3_load(struct cpu *cpu, bool on);
-/* What exits, by the CPU's mode, whether its CR3 loads are watched, and whether it steps over an IRET. */
+/* svm_state.c: vendor operations that read the OS's registers. */
+void svm_save_registers(struct cpu *cpu, uint64_t *to);
+bool svm_guest_access(const struct cpu *cpu, struct guest_paging *paging, struct guest_access *access);
+/* svm_vmcb.c: what exits, by the CPU's mode, whether its CR3 loads are watched, and whether it steps over an IRET. */
 void svm_set_intercepts(struct cpu *cpu);
 
 /* Behind the instruction that exited: its length, and what else its end implies (15.21.5; vol. 1, 3.1.4). */

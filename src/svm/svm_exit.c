@@ -127,7 +127,8 @@ static enum scrim_exit on_nested_fault(struct cpu *cpu)
 	gfn_t page = gfn_of_address(vmcb->exit_info2);
 	bool is_write = vmcb->exit_info1 & NPF_WRITE;
 
-	if (is_write && page.n == gfn_of_address(APIC_PAGE).n) {
+	/* Else it is a watch that takes the right to write. */
+	if (is_write && page.n == gfn_of_address(APIC_PAGE).n && (guard_traps_apic(page) || !watch_is_on(&machine.watch))) {
 		on_apic_write(cpu, vmcb->exit_info2);
 		return SCRIM_EXIT_APIC;
 	}

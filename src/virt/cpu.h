@@ -63,6 +63,8 @@ struct cpu {
 	uint64_t exits[SCRIM_EXIT_COUNT];
 	uint64_t nmis_passed;
 	uint64_t exit_start_tsc;
+	uint64_t saved[SCRIM_REG_COUNT]; /* at the last instant that asked for it (meet.h) */
+	bool has_saved;
 };
 
 _Static_assert(offsetof(struct cpu, regs) == 0, "svm_entry.S");

@@ -18,6 +18,7 @@
 #include "virt/moving.h"
 #include "virt/shadow.h"
 #include "virt/vendor.h"
+#include "virt/watching.h"
 
 #define APIC_GFN gfn_of_address(APIC_PAGE)
 
@@ -55,10 +56,15 @@ void guard_apply(struct cpu *self)
 	}
 }
 
-void guard_trap_apic(void)
+bool guard_traps_apic(gfn_t page)
 {
 	/* In NATIVE the entry stays read-only also without a guard: it makes the CPUs that are still behind it leave. */
-	bool trap = machine.guard || machine.state == SCRIM_NATIVE;
+	return page.n == APIC_GFN.n && (machine.guard || machine.state == SCRIM_NATIVE);
+}
+
+void guard_trap_apic(void)
+{
+	bool trap = guard_traps_apic(APIC_GFN);
 
 	if (machine.xlat.root)
 		machine.xlat.ops->set(&machine.xlat, APIC_GFN, gfn_home(APIC_GFN), trap ? MEM_ACCESS_READ : MEM_ACCESS_ALL);
@@ -111,6 +117,7 @@ static void park_others(struct cpu *self)
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
 		if (&machine.cpu[i] != self)
 			park(&machine.cpu[i]);
+	watching_end(self);
 	moving_end_lending(self);
 	if (machine.arrived == machine.cpu_count)
 		return; /* there are no others */

@@ -19,6 +19,8 @@ void guard_apply(struct cpu *self);
 
 /* The APIC page's entry in the map follows state and guard. Machine lock held; the caller flushes where rights shrink. */
 void guard_trap_apic(void);
+/* `page` is the APIC's, and writes to it are the guard's. Machine lock held, or for a first look. */
+bool guard_traps_apic(gfn_t page);
 
 /*
  * A write to the APIC's page, or to x2APIC's ICR or EOI (`reg` is the xAPIC's offset), which Scrim does for the OS. False: the

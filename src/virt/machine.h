@@ -7,6 +7,7 @@
 #include "mem/mem.h"
 #include "mem/scatter.h"
 #include "mem/share.h"
+#include "mem/watch.h"
 #include "virt/cpu.h"
 #include "virt/dma.h"
 #include "xlat/xlat.h"
@@ -55,6 +56,7 @@ struct machine {
 	struct xlat xlat;
 	struct machine_dma dma;
 	struct mem mem;
+	struct watch watch;
 	struct machine_homecoming homecoming; /* REMAPPING: what it is about */
 	struct range aim;           /* what the next scatter or share is about; empty: nothing is */
 	struct mem_scatter scatter; /* none is under way while it has no pages */

@@ -20,6 +20,7 @@ static struct {
 	uint32_t called, here; /* others */
 	uint32_t round;        /* 0: gathering; then one batch each */
 	uint32_t copied;       /* others that are through with this round's */
+	bool save;
 	bool over;
 } meeting;
 
@@ -40,6 +41,11 @@ static uint32_t load(const uint32_t *word)
 
 void meet_attend(struct cpu *self)
 {
+	if (meeting.save) {
+		machine.vendor->save_registers(self, self->saved);
+		self->has_saved = true;
+	}
+
 	uint32_t place = __atomic_add_fetch(&meeting.here, 1, __ATOMIC_ACQ_REL), seen = 0;
 
 	while (!__atomic_load_n(&meeting.over, __ATOMIC_ACQUIRE)) {
@@ -56,11 +62,12 @@ void meet_attend(struct cpu *self)
 	__atomic_sub_fetch(&meeting.here, 1, __ATOMIC_RELEASE);
 }
 
-bool meet_begin(struct cpu *self)
+bool meet_begin(struct cpu *self, bool save)
 {
 	uint64_t give_up = rdtsc() + delay_tsc_hz() / 1000 * COME_MS;
 
 	meeting.round = meeting.copied = meeting.here = 0;
+	meeting.save = save;
 	__atomic_store_n(&meeting.over, false, __ATOMIC_RELEASE);
 	meeting.called = kick_call_others(self, KICK_MEET);
 	while (load(&meeting.here) != meeting.called) {

@@ -8,10 +8,10 @@
 #include "virt/machine.h"
 
 /*
- * Calls every other CPU that may execute the OS's code. False: one did not come within seconds, it is counted as lost, and all have
+ * Calls every other CPU that may execute the OS's code; with `save` each keeps the OS's registers in cpu->saved. False: one did not come within seconds, it is counted as lost, and all have
  * left again. Machine lock held, no batch in flight.
  */
-bool meet_begin(struct cpu *self) MUST_CHECK;
+bool meet_begin(struct cpu *self, bool save) MUST_CHECK;
 
 /* Copies the batch's pages, each CPU here its own bytes of every page. Returns when all have. */
 void meet_copy(const struct mem_batch *batch);

@@ -18,6 +18,7 @@
 #include "virt/meet.h"
 #include "virt/memvirt.h"
 #include "virt/port.h"
+#include "virt/watching.h"
 
 _Static_assert((int)SCRIM_REMAP_DIRECT == MEM_REMAP_DIRECT && (int)SCRIM_REMAP_INDIRECT == MEM_REMAP_INDIRECT, "the engine's");
 _Static_assert((int)SCRIM_REVERSE_SEARCH == MEM_REVERSE_SEARCH && (int)SCRIM_REVERSE_REFCOUNT == MEM_REVERSE_REFCOUNT &&
@@ -90,8 +91,7 @@ static bool is_anything_managed(void)
 	return false;
 }
 
-/* Large entries again, by way of absence as everywhere. */
-static void merge(struct cpu *self, uint64_t start, uint64_t end)
+void moving_merge(struct cpu *self, uint64_t start, uint64_t end)
 {
 	if (!machine.xlat.ops->merge_begin(&machine.xlat, start, end))
 		return;
@@ -107,10 +107,10 @@ static void finish_home(struct cpu *self)
 	mem_remap_stop(&machine.mem);
 	if (!machine.homecoming.whole) {
 		CHECK(mem_unmanage(&machine.mem, portion->start, portion->end) == SCRIM_OK);
-		merge(self, portion->start, portion->end);
+		moving_merge(self, portion->start, portion->end);
 	} else if (machine.guard) {
 		/* The map stays in the access path: memvirt_tidy(), which needs no flush, will not come by for long. */
-		merge(self, 0, memvirt_ram_end());
+		moving_merge(self, 0, memvirt_ram_end());
 	}
 	bool ends = machine.homecoming.whole || !is_anything_managed();
 	CHECK(!ends || is_identity());
@@ -207,7 +207,7 @@ err_t moving_paused(struct cpu *self)
 	moving_wait_for_batches(self);
 	if (machine.state != SCRIM_REMAPPING)
 		return SCRIM_OK; /* another CPU has ended it meanwhile */
-	if (!meet_begin(self))
+	if (!meet_begin(self, false))
 		return SCRIM_ECPU;
 	enum mem_step step = home_together(self);
 	meet_end();
@@ -321,8 +321,10 @@ static enum fault settle_fault(struct cpu *self, gfn_t page, bool is_write)
 	if (!is_write || access == MEM_ACCESS_ALL)
 		return FAULT_AGAIN;
 	port_run_on(self);
+	watching_write(self, page);
 	switch (mem_unshare_on_write(&machine.mem, page, &machine.count.unshared)) {
 	case MEM_STEP_DONE:
+		watching_allow(self, page);
 		return FAULT_AGAIN;
 	case MEM_STEP_NO_TABLE:
 		/* Writes must go on. The search keeps no books and needs no memory for them; where batches are in flight, later. */

@@ -32,6 +32,9 @@ err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left) MUST_CHECK;
 /* Returns with the lock held and no batch in flight; the state may be another than before. */
 void moving_wait_for_batches(struct cpu *self);
 
+/* Large entries again where [start, end) is Identity, by way of absence as everywhere. No batch is in flight. */
+void moving_merge(struct cpu *self, uint64_t start, uint64_t end);
+
 /* How occupants are found. SCRIM_ENOTABLE: as before. */
 err_t moving_use_reverse(struct cpu *self, enum scrim_reverse reverse) MUST_CHECK;
 

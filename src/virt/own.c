@@ -73,6 +73,11 @@ void own_table_free(void *page)
 	own.free_tables = page;
 }
 
+bool own_is_table(const void *page)
+{
+	return (uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start;
+}
+
 uint64_t own_frames_start(void)
 {
 	return own.frames_start;

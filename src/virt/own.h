@@ -35,6 +35,9 @@ void *own_alloc(uint64_t bytes);
 void *own_table_alloc(void);
 void own_table_free(void *page);
 
+/* It came from own_table_alloc(). */
+bool own_is_table(const void *page);
+
 /* The free frames: machine addresses. After own_init(). */
 uint64_t own_frames_start(void);
 uint64_t own_frames_end(void);

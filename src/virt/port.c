@@ -6,10 +6,12 @@
 #include "hw/console.h"
 #include "hw/insn.h"
 #include "virt/dma.h"
+#include "virt/guard.h"
 #include "virt/kick.h"
 #include "virt/own.h"
 #include "virt/shadow.h"
 #include "virt/vendor.h"
+#include "virt/watching.h"
 
 #define COPIES_TIMED 16u
 
@@ -37,7 +39,10 @@ static void *table_alloc(void *context)
 static void table_free(void *context, void *page)
 {
 	(void)context;
-	own_table_free(page);
+	if (own_is_table(page))
+		own_table_free(page);
+	else
+		watching_return_table(page);
 }
 
 static bool map_prepare(void *context, gfn_t page)
@@ -49,7 +54,9 @@ static bool map_prepare(void *context, gfn_t page)
 static void map_set(void *context, gfn_t page, mfn_t frame, enum mem_access access)
 {
 	struct xlat *xlat = context;
-	xlat->ops->set(xlat, page, frame, access);
+	bool closed = access == MEM_ACCESS_ALL && !watch_is_open(&machine.watch, page);
+
+	xlat->ops->set(xlat, page, frame, closed ? MEM_ACCESS_READ : access);
 	dma_set(page, frame, access);
 	if (access == MEM_ACCESS_NONE)
 		shadow_note(page, frame);
@@ -65,7 +72,13 @@ static void map_hide(void *context, const struct mem_move *move, uint32_t count)
 static void map_show(void *context, const struct mem_move *move, uint32_t count)
 {
 	struct xlat *xlat = context;
-	xlat->ops->show(xlat, move, count);
+
+	if (!watch_is_on(&machine.watch)) {
+		xlat->ops->show(xlat, move, count);
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		map_set(context, move[i].page, move[i].to, MEM_ACCESS_ALL);
 }
 
 static void map_release(void *context, gfn_t page)
@@ -80,6 +93,10 @@ static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *ac
 
 	if (!xlat->ops->get(xlat, page, frame, access))
 		return false;
+	if (!watch_is_open(&machine.watch, page) && *access == MEM_ACCESS_ALL)
+		*frame = mfn(UINT64_MAX); /* none: a write would go unseen */
+	if (watch_is_on(&machine.watch)) /* it gives the right to write back at the first write */
+		mem_translate(&machine.mem, page, access);
 	if (!dma_agrees(page, *frame, *access))
 		*frame = mfn(UINT64_MAX); /* none: devices find it elsewhere */
 	return true;
@@ -152,8 +169,20 @@ static void *page_of(void *context, uint64_t address)
 	return (void *)(uintptr_t)address;
 }
 
+/* The guard of CPU start-up has its own use of the APIC's page (guard.c). */
+static enum mem_access access_of(void *context, gfn_t page)
+{
+	enum mem_access access;
+
+	(void)context;
+	if (guard_traps_apic(page))
+		return MEM_ACCESS_READ;
+	mem_translate(&machine.mem, page, &access);
+	return access;
+}
+
 const struct xlat_port port_tables = {
-	.table_alloc = table_alloc, .table_free = table_free, .machine_of = machine_of, .page_of = page_of
+	.table_alloc = table_alloc, .table_free = table_free, .machine_of = machine_of, .page_of = page_of, .access = access_of
 };
 
 uint64_t port_copy_tsc(void)

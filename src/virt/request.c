@@ -12,6 +12,7 @@
 #include "virt/moving.h"
 #include "virt/request_info.h"
 #include "virt/request_map.h"
+#include "virt/request_watch.h"
 #include "virt/shadow.h"
 
 typedef err_t (*request_fn)(struct cpu *self, struct request *request);
@@ -110,6 +111,10 @@ static const request_fn serve[] = {
 	[SCRIM_OP_LEND] = request_lend,
 	[SCRIM_OP_UNLEND] = request_unlend,
 	[SCRIM_OP_BACKEND] = request_backend,
+	[SCRIM_OP_WATCH] = request_watch,
+	[SCRIM_OP_IMAGE_READ] = request_image_read,
+	[SCRIM_OP_IMAGE_CPU] = request_image_cpu,
+	[SCRIM_OP_DIRTY] = request_dirty,
 };
 _Static_assert(ARRAY_SIZE(serve) == SCRIM_OP_COUNT, "every operation has an entry");
 

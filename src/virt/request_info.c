@@ -238,6 +238,18 @@ static uint64_t info_of_iommu(enum scrim_info item)
 	}
 }
 
+static uint64_t info_of_watch(enum scrim_info item)
+{
+	switch (item) {
+	case SCRIM_INFO_WATCH:
+		return machine.watch.kind;
+	case SCRIM_INFO_WATCH_FRAMES:
+		return watch_frames(&machine.watch);
+	default:
+		return machine.watch.copied;
+	}
+}
+
 err_t request_info(struct cpu *self, struct request *request)
 {
 	enum scrim_info item = (enum scrim_info)request->argument[0];
@@ -247,6 +259,8 @@ err_t request_info(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
 		request->result[0] = info_of_memory(item);
+	else if (item >= SCRIM_INFO_WATCH)
+		request->result[0] = info_of_watch(item);
 	else if (item >= SCRIM_INFO_IOMMU)
 		request->result[0] = info_of_iommu(item);
 	else if (item >= SCRIM_INFO_V2M_BYTES)

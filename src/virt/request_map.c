@@ -7,6 +7,7 @@
 #include "virt/memvirt.h"
 #include "virt/moving.h"
 #include "virt/shadow.h"
+#include "virt/watching.h"
 
 err_t request_state_refused(struct request *request)
 {
@@ -41,6 +42,8 @@ static err_t may_move(struct request *request, enum scrim_state state)
 {
 	if (machine.state != state)
 		return request_state_refused(request);
+	if (watch_is_on(&machine.watch))
+		return SCRIM_EWATCH;
 	return machine.count.cpus_lost ? SCRIM_ECPU : SCRIM_OK;
 }
 
@@ -54,6 +57,7 @@ err_t request_devirtualize(struct cpu *self, struct request *request)
 
 	if (mode >= SCRIM_REMAP_COUNT || (portion.start && !portion.end))
 		return SCRIM_EINVAL;
+	watching_end(self);
 	err_t err = moving_start_home(self, mode, portion.end ? &portion : NULL, &begins);
 	if (err)
 		return err == SCRIM_ESTATE ? request_state_refused(request) : err;
@@ -200,6 +204,8 @@ err_t request_backend(struct cpu *self, struct request *request)
 		return err;
 	if (machine.state != SCRIM_VIRTUALIZED)
 		return request_state_refused(request);
+	if (watch_is_on(&machine.watch))
+		return SCRIM_EWATCH;
 	memvirt_use_backend((enum scrim_backend)request->argument[0]);
 	return SCRIM_OK;
 }
@@ -210,6 +216,8 @@ err_t request_reverse(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (machine.state != SCRIM_VIRTUALIZED)
 		return request_state_refused(request);
+	if (watch_is_on(&machine.watch))
+		return SCRIM_EWATCH;
 	return moving_use_reverse(self, (enum scrim_reverse)request->argument[0]);
 }
 
@@ -225,19 +233,25 @@ err_t request_manage(struct cpu *self, struct request *request)
 		return SCRIM_ENOTRAM;
 	if (machine.state != SCRIM_COMMENCING && machine.state != SCRIM_VIRTUALIZED)
 		return request_state_refused(request);
+	if (watch_is_on(&machine.watch))
+		return SCRIM_EWATCH;
 	shadow_unlink_all(self);
 	return mem_manage(&machine.mem, start, end);
 }
 
-static bool may_lend(void)
+static err_t may_lend(struct request *request)
 {
-	return machine.state == SCRIM_NATIVE || machine.state == SCRIM_VIRTUALIZED;
+	if (machine.state != SCRIM_NATIVE && machine.state != SCRIM_VIRTUALIZED)
+		return request_state_refused(request);
+	return watch_is_on(&machine.watch) ? SCRIM_EWATCH : SCRIM_OK;
 }
 
 err_t request_lend(struct cpu *self, struct request *request)
 {
-	if (!may_lend())
-		return request_state_refused(request);
+	err_t err = may_lend(request);
+
+	if (err)
+		return err;
 	shadow_unlink_all(self);
 	return mem_lend(&machine.mem, request->argument[0], request->argument[1]);
 }
@@ -245,8 +259,9 @@ err_t request_lend(struct cpu *self, struct request *request)
 err_t request_unlend(struct cpu *self, struct request *request)
 {
 	moving_wait_for_batches(self);
-	if (!may_lend())
-		return request_state_refused(request);
+	err_t err = may_lend(request);
+	if (err)
+		return err;
 	shadow_unlink_all(self);
 	return mem_unlend(&machine.mem, request->argument[0], request->argument[1]);
 }

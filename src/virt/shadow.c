@@ -10,6 +10,7 @@
 #include "virt/shadow.h"
 
 #include "mem/p2m.h"
+#include "virt/guest_memory.h"
 #include "virt/kick.h"
 #include "virt/moving.h"
 #include "virt/vendor.h"
@@ -26,30 +27,17 @@ static struct {
 	uint32_t count;
 	struct note *note; /* NOTES_MAX */
 	struct v2m_links *links;
-	uint64_t mapped_end;
 } shadow;
 
 _Static_assert(NOTES_MAX >= V2M_LINKS, "all links may be taken away at once");
-
-static mfn_t frame_of(void *context, gfn_t page, enum mem_access *access)
-{
-	(void)context;
-	return mem_translate(&machine.mem, page, access);
-}
-
-/* Tables of the OS's may lie anywhere; where Scrim maps nothing there is no memory. */
-static uint8_t *page_of(void *context, gfn_t page, enum mem_access *access)
-{
-	uint64_t address = mfn_address(frame_of(context, page, access));
-
-	return address < shadow.mapped_end ? (uint8_t *)(uintptr_t)address : NULL;
-}
 
 static bool is_whole(void *context, gfn_t page)
 {
 	uint64_t chunk = p2m_chunk(page);
 
 	(void)context;
+	if (watch_is_on(&machine.watch) && !watch_is_chunk_open(&machine.watch, chunk))
+		return false;
 	return chunk >= machine.mem.chunk_count || !__atomic_load_n(&machine.mem.root[chunk].leaf, __ATOMIC_ACQUIRE);
 }
 
@@ -58,7 +46,8 @@ static bool is_locked(void *context, gfn_t page)
 	const struct range *range = ranges_find(&machine.mem.managed, page.n << PAGE_SHIFT);
 
 	(void)context;
-	return !range || range->type != RANGE_RAM;
+	/* A watch is over all RAM: nobody may come by the map then. */
+	return (!range || range->type != RANGE_RAM) && !watch_is_on(&machine.watch);
 }
 
 static bool is_ram(void *context, gfn_t page)
@@ -79,13 +68,12 @@ uint64_t shadow_shared_bytes(void)
 	return align_up(NOTES_MAX * sizeof(struct note) + sizeof(struct v2m_links), PAGE_SIZE);
 }
 
-void shadow_init(void *shared, uint64_t mapped_end)
+void shadow_init(void *shared)
 {
 	shadow.note = shared;
 	shadow.links = (struct v2m_links *)(void *)(shadow.note + NOTES_MAX);
-	port = (struct v2m_port){ .guest = { .page = page_of }, .frame = frame_of, .is_whole = is_whole, .is_locked = is_locked,
+	port = (struct v2m_port){ .guest = { .page = guest_memory_page }, .frame = guest_memory_frame, .is_whole = is_whole, .is_locked = is_locked,
 				  .is_ram = is_ram, .links = shadow.links };
-	shadow.mapped_end = mapped_end;
 }
 
 void shadow_give_memory(struct cpu *cpu, void *memory, uint64_t bytes)
@@ -119,6 +107,11 @@ void shadow_note(gfn_t page, mfn_t frame)
 		shadow.overflow = true;
 	else
 		shadow.note[shadow.count++] = (struct note){ page, frame };
+}
+
+void shadow_note_all(void)
+{
+	shadow.overflow = shadow.active;
 }
 
 void shadow_note_moves(const struct mem_move *move, uint32_t count)

@@ -20,8 +20,8 @@ static inline bool shadow_is_v2m(enum scrim_backend backend)
 uint64_t shadow_cpu_bytes(uint64_t option_bytes);
 uint64_t shadow_shared_bytes(void);
 
-/* At boot, with that memory, zeroed. `mapped_end`: where Scrim's own view of the machine ends. */
-void shadow_init(void *shared, uint64_t mapped_end);
+/* At boot, with that memory, zeroed. */
+void shadow_init(void *shared);
 void shadow_give_memory(struct cpu *cpu, void *memory, uint64_t bytes);
 
 /* There is memory for it. */
@@ -34,6 +34,8 @@ void shadow_end(void);
 /* The engine makes a page absent that was in this frame. Machine lock held. */
 void shadow_note(gfn_t page, mfn_t frame);
 void shadow_note_moves(const struct mem_move *move, uint32_t count);
+/* The next flush makes CPUs forget everything. Machine lock held. */
+void shadow_note_all(void);
 /* Every CPU has flushed. Machine lock held. */
 void shadow_notes_done(void);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "virt/cpu.h"
+#include "xlat/guest_mmu.h"
 
 /* The OS's registers at its entry, 32-bit protected mode, flat, paging off. */
 struct guest_entry {
@@ -31,6 +32,10 @@ struct vendor_ops {
 	/* In an exit of this CPU: x2APIC's ICR and EOI writes exit (guard); the next CR3 load exits. */
 	void (*intercept_apic_msrs)(struct cpu *cpu, bool on);
 	void (*intercept_cr3_load)(struct cpu *cpu, bool on);
+	/* In an exit of this CPU: the OS's registers, SCRIM_REG_COUNT of them. */
+	void (*save_registers)(struct cpu *cpu, uint64_t *to);
+	/* The same: its paging, and how a data access of the code that exited is made. False: it has no paging. */
+	bool (*guest_access)(const struct cpu *cpu, struct guest_paging *paging, struct guest_access *access);
 	/* Paging on in the OS on this CPU; limit of its IDT. In an exit of this CPU. */
 	bool (*guest_is_paging)(const struct cpu *cpu);
 	uint32_t (*guest_idt_limit)(const struct cpu *cpu);

@@ -19,6 +19,8 @@ struct xlat_port {
 	void *(*page_of)(void *context, uint64_t machine);
 	/* Called for what has been written to tables, before anything leads there: for hardware that walks past the caches. NULL: none does. */
 	void (*wrote)(void *context, const void *at, uint64_t bytes);
+	/* What the map lets CPUs do with a page: for xlat_protect.h alone. */
+	enum mem_access (*access)(void *context, gfn_t page);
 	void *context;
 };
 
@@ -28,7 +30,7 @@ struct xlat_port {
  */
 struct xlat_format {
 	uint64_t present; /* an entry without any of these is absent, whatever else it says */
-	uint64_t write;   /* of a leaf: the right to write */
+	uint64_t write;   /* the right to write: of every entry on the way */
 	uint64_t table;   /* an entry that leads to a table */
 	uint64_t leaf;    /* one that maps, with all rights */
 	uint64_t large;   /* the same above the lowest level: and these */

@@ -16,17 +16,11 @@
  * merge_end(), where a portion is locked again, with the caller's flush between them.
  */
 #include "base/str.h"
-#include "xlat/table.h"
-#include "xlat/xlat.h"
+#include "xlat/nested_table.h"
 
 #define FIRST_2M MIB(2) /* fixed-range MTRRs: several memory types below 1 MiB (APM vol. 2, 7.7.2) */
 #define BITS_WITHOUT_1G 40u /* one page directory a GiB: 4 MiB of tables at most */
 #define BITS_MAX 48u        /* what four levels translate */
-
-static uint64_t *table_at(const struct xlat *xlat, uint64_t entry)
-{
-	return xlat->port.page_of(xlat->port.context, entry & TABLE_ADDRESS);
-}
 
 static uint64_t *take_table(struct xlat *xlat)
 {
@@ -56,42 +50,6 @@ static void forget_near(struct xlat *xlat)
 {
 	if (xlat->near)
 		memset(xlat->near, 0, xlat->near_count * sizeof(*xlat->near));
-}
-
-/* Of a table of `level`. */
-static uint64_t entry_of_table(const struct xlat *xlat, const uint64_t *table, uint32_t level)
-{
-	return xlat->port.machine_of(xlat->port.context, table) | xlat->format->table | level * xlat->format->next_level;
-}
-
-static uint64_t leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
-{
-	return address | xlat->format->leaf | (level > 1 ? xlat->format->large : 0);
-}
-
-static bool is_table(const struct xlat *xlat, uint64_t entry, uint32_t level)
-{
-	const struct xlat_format *format = xlat->format;
-
-	return level > 1 && entry && (format->next_level ? entry & 7 * format->next_level : !(entry & format->large));
-}
-
-static bool is_present(const struct xlat *xlat, uint64_t entry)
-{
-	return entry & xlat->format->present;
-}
-
-static void wrote(const struct xlat *xlat, const void *at, uint64_t bytes)
-{
-	if (xlat->port.wrote)
-		xlat->port.wrote(xlat->port.context, at, bytes);
-}
-
-/* Whoever walks sees the entry as it was or as it is, and what it leads to as it was written before. */
-static void store(const struct xlat *xlat, uint64_t *entry, uint64_t value)
-{
-	__atomic_store_n(entry, value, __ATOMIC_RELEASE);
-	wrote(xlat, entry, sizeof(*entry));
 }
 
 static bool is_in_hole(const struct xlat_format *format, uint64_t address)
@@ -401,20 +359,21 @@ static void release(struct xlat *xlat, gfn_t page)
 static bool get(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_access *access)
 {
 	uint32_t level = TABLE_LEVELS;
-	uint64_t address = gfn_address(page), entry;
+	uint64_t address = gfn_address(page), entry, rights = xlat->format->write;
 	const uint64_t *table = table_at(xlat, xlat->root);
 
 	if (address >> BITS_MAX)
 		return false;
 	while (is_present(xlat, entry = table[table_index(address, level)]) && is_table(xlat, entry, level)) {
 		table = table_at(xlat, entry);
+		rights &= entry;
 		level--;
 	}
 	if (!is_present(xlat, entry))
 		return false;
 	uint64_t size = 1ull << table_shift(level);
 	*frame = mfn_of_address(align_down(entry & TABLE_ADDRESS, size) | (address & (size - 1)));
-	*access = entry & xlat->format->write ? MEM_ACCESS_ALL : MEM_ACCESS_READ;
+	*access = entry & rights ? MEM_ACCESS_ALL : MEM_ACCESS_READ;
 	return true;
 }
 
@@ -466,8 +425,9 @@ static void merge_end(struct xlat *xlat, uint64_t start, uint64_t end)
 		uint64_t *table = table_at(xlat, *entry);
 		store(xlat, entry, leaf(xlat, at, 2));
 		give_table(xlat, table);
+		if (at / FIRST_2M < xlat->near_count)
+			xlat->near[at / FIRST_2M] = 0;
 	}
-	forget_near(xlat);
 }
 
 static void tidy_directory(struct xlat *xlat, uint64_t *directory, uint64_t start)

@@ -19,7 +19,8 @@ static const struct ask_op {
 	{ "version", SCRIM_OP_VERSION },           { "info", SCRIM_OP_INFO },   { "cpu-info", SCRIM_OP_CPU_INFO },
 	{ "virtualize", SCRIM_OP_VIRTUALIZE },     { "visit", SCRIM_OP_VISIT }, { "abort", SCRIM_OP_ABORT },
 	{ "devirtualize", SCRIM_OP_DEVIRTUALIZE }, { "step", SCRIM_OP_STEP },   { "check", SCRIM_OP_CHECK },
-	{ "translate", SCRIM_OP_TRANSLATE },
+	{ "translate", SCRIM_OP_TRANSLATE },       { "watch", SCRIM_OP_WATCH }, { "image-cpu", SCRIM_OP_IMAGE_CPU },
+	{ "dirty", SCRIM_OP_DIRTY },
 };
 
 static void ask_usage(void)

@@ -168,6 +168,29 @@ static void lent_page_displaced(struct bench *b)
 	b->mem.lent_frames = 1;
 }
 
+/* Withdrawn as the lists and counts say, but: */
+static void say_withdrawn(struct bench *b, uint64_t frame)
+{
+	assert_true(ranges_set_type(&b->mem.withdrawn, frame * PAGE_SIZE, (frame + 1) * PAGE_SIZE, RANGE_RAM));
+	b->mem.withdrawn_frames++;
+}
+
+static void withdrawn_frame_occupied(struct bench *b) { say_withdrawn(b, FAKE_RESERVE_FIRST); }
+static void withdrawn_page_at_home(struct bench *b) { say_withdrawn(b, AT_HOME); }
+static void withdrawn_frame_listed_free(struct bench *b) { say_withdrawn(b, FAKE_RESERVE_FIRST + 9); }
+
+static void withdrawn_count_off(struct bench *b)
+{
+	assert_int_equal(mem_withdraw(&b->mem, mfn(FAKE_RESERVE_FIRST + 9), 1), SCRIM_OK);
+	b->mem.withdrawn_frames++;
+}
+
+static void retired_count_off(struct bench *b)
+{
+	assert_int_equal(mem_withdraw(&b->mem, mfn(FAKE_RESERVE_FIRST + 9), 1), SCRIM_OK);
+	b->mem.retired_frames++;
+}
+
 static void chunk_displaced_off(struct bench *b) { b->mem.root[1].displaced--; }
 static void chunk_changed_off(struct bench *b) { b->mem.root[1].changed++; }
 static void read_only_off(struct bench *b) { b->mem.read_only++; }
@@ -349,6 +372,11 @@ static const struct mutation mutations[] = {
 	{ MUTATION(free_count_off_at_home, SCRIM_V3_FRAME_STATE, 0) },
 	{ MUTATION(reserve_in_ram, SCRIM_V3_FRAME_STATE, 300) },
 	{ MUTATION(lent_page_displaced, SCRIM_V3_FRAME_STATE, 300) },
+	{ MUTATION(withdrawn_frame_occupied, SCRIM_V3_FRAME_STATE, 300) },
+	{ MUTATION(withdrawn_page_at_home, SCRIM_V3_FRAME_STATE, AT_HOME) },
+	{ MUTATION(withdrawn_frame_listed_free, SCRIM_V3_FRAME_STATE, FAKE_RESERVE_FIRST + 9) },
+	{ MUTATION(withdrawn_count_off, SCRIM_V3_FRAME_STATE, 0) },
+	{ MUTATION(retired_count_off, SCRIM_V3_FRAME_STATE, 0) },
 	{ MUTATION(chunk_displaced_off, SCRIM_V3_FRAME_STATE, 512) },
 	{ MUTATION(chunk_changed_off, SCRIM_V3_FRAME_STATE, 512) },
 	{ MUTATION(read_only_off, SCRIM_V3_FRAME_STATE, 0) },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Millions of random operations on the simulated machine: everything that the engine can do, in any order, with batches of
- * three CPUs in flight, aborts, switches of the reverse, portions, lent frames and failing allocations, while CPUs and
+ * three CPUs in flight, aborts, switches of the reverse, portions, lent and withdrawn frames and failing allocations, while CPUs and
  * devices go on. The model is an array: what was written last to each page (fake_machine.h says what is held against
  * it, at every access). Every invariant is checked now and then. SEED=n repeats a run, STEPS=n makes it longer.
  */
@@ -24,11 +24,12 @@
 #define SLOTS     1024u
 #define VALUES    6u     /* so few that pages are equal */
 #define SEASON    40000u /* steps */
+#define WITHDRAWN_MAX 20u /* runs */
 #define CHECK_AT  20000u /* steps from one check of all to the next */
 
 enum operation {
 	DISPLACE, SCATTER, SHARE, WRITE, TRANSLATE, REMAP_START, REMAP_STOP, REMAP, STEP, ABORT, REVERSE, PORTION, LEND,
-	FAILURE, OPERATIONS
+	WITHDRAW, GIVE_BACK, FAILURE, OPERATIONS
 };
 
 /* A CPU in the VMM, between the begin and the end of a batch. */
@@ -233,6 +234,28 @@ static bool do_lend(void)
 	return true;
 }
 
+/* Mostly a run of the reserve; homes that are free now and then. */
+static bool do_withdraw(void)
+{
+	uint64_t first = below(3) ? FAKE_RESERVE_FIRST + below(FAKE_RESERVE_FRAMES) : random_page();
+
+	if (mem.withdrawn.count > WITHDRAWN_MAX)
+		return false;
+	return mem_withdraw(&mem, mfn(first), 1 + below(10)) == SCRIM_OK;
+}
+
+/* Part of a run. */
+static bool do_give_back(void)
+{
+	if (mem.withdrawn.count == 0)
+		return false;
+
+	const struct range *run = &mem.withdrawn.entry[below(mem.withdrawn.count)];
+	uint64_t first = run->start >> PAGE_SHIFT, count = (run->end - run->start) >> PAGE_SHIFT, skip = below(count);
+
+	return mem_give_back(&mem, mfn(first + skip), 1 + below(count - skip)) == SCRIM_OK;
+}
+
 static bool do_failure(void)
 {
 	machine.fail_at = below(2) ? 0 : 1 + (uint32_t)below(6);
@@ -243,17 +266,17 @@ static bool (*const operation[OPERATIONS])(void) = {
 	[DISPLACE] = do_displace, [SCATTER] = do_scatter, [SHARE] = do_share, [WRITE] = do_write,
 	[TRANSLATE] = do_translate, [REMAP_START] = do_remap_start, [REMAP_STOP] = do_remap_stop, [REMAP] = do_remap,
 	[STEP] = do_step, [ABORT] = do_abort, [REVERSE] = do_reverse, [PORTION] = do_portion, [LEND] = do_lend,
-	[FAILURE] = do_failure,
+	[WITHDRAW] = do_withdraw, [GIVE_BACK] = do_give_back, [FAILURE] = do_failure,
 };
 
 /* By season: pages are spread and shared, or come home. */
 static const uint16_t weight[2][OPERATIONS] = {
 	{ [DISPLACE] = 100, [SCATTER] = 40, [SHARE] = 20, [WRITE] = 150, [TRANSLATE] = 250, [REMAP_START] = 1,
 	  [REMAP_STOP] = 3, [REMAP] = 20, [STEP] = 150, [ABORT] = 8, [REVERSE] = 1, [PORTION] = 3, [LEND] = 1,
-	  [FAILURE] = 10 },
+	  [WITHDRAW] = 3, [GIVE_BACK] = 3, [FAILURE] = 10 },
 	{ [DISPLACE] = 30, [SCATTER] = 5, [SHARE] = 4, [WRITE] = 100, [TRANSLATE] = 150, [REMAP_START] = 20,
 	  [REMAP_STOP] = 1, [REMAP] = 200, [STEP] = 300, [ABORT] = 12, [REVERSE] = 1, [PORTION] = 3, [LEND] = 1,
-	  [FAILURE] = 10 },
+	  [WITHDRAW] = 3, [GIVE_BACK] = 3, [FAILURE] = 10 },
 };
 
 static enum operation choose(const uint16_t *weights)
@@ -289,6 +312,8 @@ static void settle_all(void)
 	machine.fail_at = 0;
 	for (uint32_t i = 0; i < CPUS; i++)
 		finish(&mover[i]);
+	while (do_give_back())
+		;
 	mem_remap_stop(&mem);
 	assert_int_equal(mem_remap_start(&mem, (enum mem_remap_mode)below(2), gfn(0), gfn(UINT64_MAX)), SCRIM_OK);
 	do {

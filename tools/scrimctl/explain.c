@@ -33,9 +33,9 @@ static const char *const by_status[] = {
 	[SCRIM_ECPU] = "a CPU is outside Scrim, it did not answer when it went offline or came online, and no page is "
 		       "moved until the machine is booted anew; scrimctl status counts such CPUs (cpus_lost)",
 	[SCRIM_EINVARIANT] = "an invariant does not hold; see scrimctl check",
-	[SCRIM_EWATCH] = "memory is watched (scrimctl snapshot or dirty is at work, or was killed), and the map stands still "
-			 "meanwhile; let it end, or end it with scrimctl snapshot --cancel",
-	[SCRIM_EFAULT] = "the page that the answer goes to is not there at the moment; try again",
+	[SCRIM_EWATCH] = "a snapshot is being taken, or written pages are being noted; let it end, or, if its scrimctl has died, "
+			 "end it with scrimctl snapshot --cancel",
+	[SCRIM_EFAULT] = "Scrim cannot write to this program's memory; " REPORT,
 };
 _Static_assert(COUNT(by_status) == SCRIM_STATUS_COUNT, "an explanation for each status");
 
@@ -112,15 +112,14 @@ static const struct {
 	{ SCRIM_OP_UNLEND, SCRIM_ENOFRAME,
 	  "its frames are needed to bring all pages home; run scrimctl devirtualize first, then this again" },
 	{ SCRIM_OP_WATCH, SCRIM_ECPU,
-	  "a CPU is outside Scrim, or did not come in time, and nothing has changed; run this again, and if it stays so look at "
-	  "scrimctl status (cpus_lost)" },
-	{ SCRIM_OP_WATCH, SCRIM_ENOFRAME,
-	  "not one frame is free for copies of pages; lend memory with scrimctl lend, or boot with a larger reserve=" },
-	{ SCRIM_OP_WATCH, SCRIM_ENOTABLE,
-	  "no memory is left for Scrim's own tables; lend memory with scrimctl lend, or boot with a larger reserve=" },
+	  "a CPU did not come in time, and nothing has changed; run this again, or look for CPUs that Scrim has lost "
+	  "(cpus_lost) in scrimctl status" },
 	{ SCRIM_OP_IMAGE_READ, SCRIM_ENOFRAME,
-	  "more pages were written than there were frames for copies, and nothing is read-only any more; lend memory with "
-	  "scrimctl lend, boot with a larger reserve=, or run this while less is written" },
+	  "the OS wrote more pages than there were free frames for their copies: the image is lost, the machine goes on as "
+	  "before; lend memory with scrimctl lend, or boot with a larger reserve=" },
+	{ SCRIM_OP_IMAGE_READ, SCRIM_ESTATE, "the image was given up by another scrimctl; run this again" },
+	{ SCRIM_OP_DIRTY, SCRIM_ENOTABLE,
+	  "no memory was left for the tables that note written pages, and none is noted any more; boot with a larger reserve=" },
 	{ SCRIM_OP_UNLEND, SCRIM_EINVAL,
 	  "it is not lent any more, or Scrim cannot keep so many lent ranges apart; give all back with scrimctl lend "
 	  "0" },

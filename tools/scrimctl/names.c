@@ -109,7 +109,7 @@ static const char *const status_names[] = {
 	[SCRIM_EDISPLACED] = "displaced",
 	[SCRIM_ECPU] = "cpu",
 	[SCRIM_EINVARIANT] = "invariant",
-	[SCRIM_EWATCH] = "watch",
+	[SCRIM_EWATCH] = "watch-on",
 	[SCRIM_EFAULT] = "fault",
 };
 _Static_assert(COUNT(status_names) == SCRIM_STATUS_COUNT, "a name for each status");

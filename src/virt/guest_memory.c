@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns where Scrim's view of memory ends. */
+#include "virt/guest_memory.h"
+
+#include "virt/vendor.h"
+
+static uint64_t mapped_end;
+
+void guest_memory_init(uint64_t end)
+{
+	mapped_end = end;
+}
+
+mfn_t guest_memory_frame(void *context, gfn_t page, enum mem_access *access)
+{
+	mfn_t frame = mem_translate(&machine.mem, page, access);
+
+	(void)context;
+	if (*access == MEM_ACCESS_ALL && !watch_is_open(&machine.watch, page))
+		*access = MEM_ACCESS_READ;
+	return frame;
+}
+
+uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access)
+{
+	uint64_t address = mfn_address(guest_memory_frame(context, page, access));
+
+	return address < mapped_end ? (uint8_t *)(uintptr_t)address : NULL;
+}
+
+uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
+{
+	const struct guest_cpu as = { .address_bits = machine.xlat.address_bits, .is_tcg = machine.is_tcg };
+	const struct guest_port port = { .page = guest_memory_page };
+	struct guest_access access = { .linear = linear, .write = true };
+	struct guest_mapping mapping;
+	struct guest_paging paging;
+	enum mem_access rights;
+
+	if (!machine.vendor->guest_access(self, &paging, &access) ||
+	    guest_mmu_walk(&paging, &as, &access, &port, &mapping) != GUEST_MAPPED)
+		return NULL;
+	uint64_t physical = mapping.physical + (linear & ((1ull << mapping.shift) - 1));
+	uint8_t *page = guest_memory_page(NULL, gfn_of_address(physical), &rights);
+	if (!page || rights != MEM_ACCESS_ALL || !mem_is_ram(&machine.mem, gfn_of_address(physical)))
+		return NULL;
+	return page + (physical & PAGE_MASK);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Provides the OS's memory to Scrim where a CPU's tables would lead it: through the map, with what CPUs may do there. */
+#pragma once
+
+#include "virt/machine.h"
+#include "xlat/guest_mmu.h"
+
+/* At boot. `mapped_end`: where Scrim's own view of the machine ends. */
+void guest_memory_init(uint64_t mapped_end);
+
+/* The frame of any page, and what CPUs may do with it now. Without the lock under mem_translate()'s condition. */
+mfn_t guest_memory_frame(void *context, gfn_t page, enum mem_access *access);
+
+/* Its bytes; NULL: Scrim does not see it. The OS's tables may lie anywhere; where Scrim maps nothing there is no memory. */
+uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access);
+
+/*
+ * In an exit of this CPU: the bytes from `linear` on to the end of its page, which the program that exited may write as it runs. NULL: it would
+ * meet a fault, the OS's or Scrim's. Good until the CPU waits.
+ */
+uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear);
