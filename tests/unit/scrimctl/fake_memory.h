@@ -37,6 +37,8 @@ struct fake_block {
 };
 
 struct fake_memory {
+	const struct range *ram; /* of the OS's */
+	unsigned ram_count;
 	struct fake_ranges managed, lent;
 	struct range remapping; /* empty: none */
 	bool remap_all;

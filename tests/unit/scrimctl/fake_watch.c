@@ -44,7 +44,8 @@ uint32_t fake_watch_begin(struct fake_watch *watch, uint64_t kind, uint64_t cpus
 	watch->ended += watch->kind != SCRIM_WATCH_NONE;
 	watch->kind = (enum scrim_watch)kind;
 	watch->failed = false;
-	watch->next = watch->reads = 0;
+	if (kind != SCRIM_WATCH_NONE)
+		watch->next = watch->reads = 0;
 	result[0] = watch->frames;
 	result[1] = kind == SCRIM_WATCH_IMAGE ? cpus : 0;
 	return SCRIM_OK;
