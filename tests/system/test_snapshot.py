@@ -2,10 +2,15 @@
 """Images of all RAM as of one instant: no page from the future, byte for byte what the machine has, and nothing left of one that is ended."""
 
 import contextlib
+import json
 import re
+import statistics
+import subprocess
 
+import btf
 import frame_graph
 import gdb_stub
+import switch_cost
 from core_file import Basin, CoreFile
 from machine import memory_file
 from registry import check, check_equal, test
@@ -126,3 +131,141 @@ SHARE = "scrimctl share --range 96M-160M --batch 256 >/dev/null"
 test("snapshot-bytes", cost=20)(bytes_test("true"))
 test("snapshot-bytes-moved", cost=25)(bytes_test(f"{SCATTER} && {SHARE}"))
 test("snapshot-bytes-shadow", cost=25)(bytes_test(SCATTER, "shadow"))
+
+
+SLOW = "(sleep {}; cat >/dev/null)"  # a reader that lets the image wait
+STATUS = "sh -c 'scrimctl snapshot -o - 2>/tmp/words; echo $? >/tmp/rc' | {}; cat /tmp/rc /tmp/words"
+
+
+def refused(machine, command, words):
+    """One line, exit status 1."""
+    status, output = machine.run(command + " 2>&1 >/dev/null")
+    check(status == 1 and output.count("\n") == 1 and words in output, f"{command}: {status}: {output}")
+
+
+@test("snapshot-ended", cost=40)
+def snapshot_ended(t):
+    """Killed, interrupted, out of frames, the reader gone, ended by others: each says its line, and the load's memory is right."""
+    with t.machine(cpus=2, memory="256M", options="dma-free=all reserve=16M") as machine:
+        machine.wait_ready()
+        with quiet_log(machine), under_load(machine, mib=4, stress=None):
+            machine.must("scrimctl virtualize >/dev/null")
+            machine.spawn(f"scrimctl snapshot -o - | {SLOW.format(1000)}")
+            machine.must("for i in $(seq 300); do scrimctl status --json | grep -q '\"kind\": *\"image\"' && exit 0; sleep 0.1; done; exit 1")
+            for verb in ("move 0x1800000", "scatter --range 16M-17M", "share", "virtualize --backend shadow", "snapshot -o /tmp/image", "dirty"):
+                refused(machine, f"scrimctl {verb}", "scrimctl snapshot --cancel")
+            machine.must("killall -9 scrimctl; sleep 0.2")
+            refused(machine, "scrimctl move 0x1800000", "scrimctl snapshot --cancel")
+            machine.must("scrimctl snapshot --cancel | grep 'the image is ended' && scrimctl move 0x1800000 && scrimctl check")
+            machine.must("scrimctl devirtualize >/dev/null && scrimctl check")
+
+            ended = {"interrupted": f"{SLOW.format(4)} & sleep 2; killall -TERM scrimctl; wait", "cannot be written": "true",
+                     "another program ended it": f"{SLOW.format(4)} & sleep 2; scrimctl snapshot --cancel >/dev/null; wait"}
+            for words, reader in ended.items():
+                output = machine.must(f"({STATUS.format(reader)})", 300)
+                check(output.splitlines()[0] == "1" and output.count("scrimctl:") == 1 and words in output, f"{words}: {output}")
+                check_equal((machine.status()["state"], machine.status()["watch"]["kind"]), ("native", "none"), f"state, watch: {words}")
+            chain = machine.spawn(f"chain run 2 8192 {CHAIN_SECONDS}")
+            output = machine.must(STATUS.format(SLOW.format(8)), 300)
+            check(output.splitlines()[0] == "1" and "scrimctl lend" in output.splitlines()[-1], f"out of frames: {output}")
+            check_equal((machine.status()["state"], machine.status()["watch"]["kind"]), ("native", "none"), "state, watch, out of frames")
+            check(chain.poll() is None, "the chain has ended")
+            machine.must("scrimctl check; killall chain")
+            machine.must("ls /tmp/image* 2>/dev/null && exit 1; true")
+
+
+MEMBERS = "/sys/kernel/btf/vmlinux"
+GDB = """
+set pagination off
+set language c
+core-file {image}
+info threads
+set $first = (unsigned long){init_task}
+set $task = $first
+while 1
+  printf "task %d %s\\n", *(int *)($task + {pid}), (char *)($task + {comm})
+  set $task = *(unsigned long *)($task + {tasks}) - {tasks}
+  if $task == $first
+    loop_break
+  end
+end
+x/s {linux_banner}
+"""
+
+
+PASSING = ("sh", "exe", "scrimctl", "pour", "cat")  # of the command that takes the image, and of the one that lists
+
+
+def listed(machine):
+    """{(pid, name)} as ps would show them. A kernel thread's name is longer there than in its task: with its work, and uncut."""
+    lines = machine.must("cat /proc/[0-9]*/stat | sed -E 's/^([0-9]+) .(.*). [A-Z] .*/\\1 \\2/'").splitlines()
+    tasks = (line.split(" ", 1) for line in lines)
+    return {(pid, (name.split("-")[0] if name.startswith("kworker") else name)[:15]) for pid, name in tasks if name not in PASSING}
+
+
+@test("snapshot-gdb", cost=30)
+def snapshot_gdb(t):
+    """gdb opens the image, shows each CPU, and by the kernel's own type information walks its list of tasks, which is what ps shows."""
+    with basin() as made, t.machine(cpus=2, memory="256M", options=RESERVE, extra=made.arguments()) as machine:
+        machine.wait_ready()
+        machine.must(f"{made.pour()} <{MEMBERS}")
+        types = btf.Types(bytes(made.read()))
+        places = {name: types.offset("task_struct", name) for name in ("tasks", "pid", "comm")}
+        symbols = machine.must("grep -E ' (init_task|linux_banner)$' /proc/kallsyms")
+        places.update({line.split()[2]: "0x" + line.split()[0] for line in symbols.splitlines()})
+        before = listed(machine)
+        machine.must(f"scrimctl snapshot -o - | {made.pour()}", 300)
+        after = listed(machine)
+        banner = machine.must("cat /proc/version")
+        core = CoreFile(made.read())
+        script = t.work / "gdb"
+        script.write_text(GDB.format(image=made.path, **places))
+        output = subprocess.run(["gdb", "-nx", "-batch", "-x", str(script)], capture_output=True, text=True, check=True).stdout
+    tasks = {tuple(line.split(" ", 2)[1:]) for line in output.splitlines() if line.startswith("task ")} - {("0", "swapper/0")}
+    check(len(re.findall(r"^\*? +\d+ +", output, re.MULTILINE)) == 2, f"gdb does not show two CPUs: {output[:2000]}")
+    check(before & after <= tasks, f"tasks that the image lacks: {before & after - tasks}")
+    strange = {task for task in tasks - before - after if task[1] not in PASSING}
+    check_equal(strange, set(), "tasks that are in the image alone")
+    check(banner[:60] in output, f"no banner of the kernel: {output[-300:]}")
+    check(any(name == "VMCOREINFO" and b"OSRELEASE=" in content for name, _, content in core.notes), "no note VMCOREINFO")
+    print(f"figure: gdb lists {len(tasks)} tasks, {len(before & after)} of them in /proc before and after, on {len(core.cpus())} CPUs")
+
+
+LARGE_MAX = 1.1  # times the cost at 512 MiB
+
+
+@test("snapshot-pause", cost=25)
+def snapshot_pause(t):
+    """How long all CPUs stand still for an image, in instructions of Scrim's path on one CPU: the same whatever memory there is."""
+    cost = {}
+    for memory in ("512M", "6G"):
+        cost[memory] = json.loads(switch_cost.counted(t.machine, 1, "watchcost", memory=memory)[-1])
+        check(cost[memory]["begin"] > 0, f"nothing was measured: {cost[memory]}")
+        print(f"figure: pause of an image at {memory}: {cost[memory]['begin']} instructions; its end (not a pause) {cost[memory]['end']}")
+    check(cost["6G"]["begin"] <= LARGE_MAX * cost["512M"]["begin"], f"at 6G {cost['6G']}, at 512M {cost['512M']}")
+
+
+DISK = 100000  # bytes a millisecond
+LOST_MAX = 0.10
+PACED = f"""
+pacer load 8192 10 >/tmp/rounds &
+sleep 3
+scrimctl snapshot -o - 2>/tmp/words | pacer drain {DISK} >/tmp/drained
+wait
+tail -n 2 /tmp/words | head -n 1; cat /tmp/drained /tmp/rounds
+"""
+
+
+@test("snapshot-cost", cost=40)
+def snapshot_cost(t):
+    """The work that one CPU gets done while an image of 256 MiB goes to a disk of 100 MB/s and one page a millisecond is written, counted in instructions."""
+    lines = switch_cost.counted(t.machine, 1, PACED, memory="304M", options="dma-free=all reserve=32M")
+    start, end = map(int, lines[1].split())
+    tenths = [tuple(map(int, line.split())) for line in lines[2:]]
+    before = [rounds for at, rounds in tenths[2:] if at < start - 200_000_000]
+    during = [rounds for at, rounds in tenths if start + 100_000_000 < at < end]
+    check(len(before) > 10 and len(during) > 10, f"the image fell beside the load: {lines}")
+    lost = 1 - statistics.mean(during) / statistics.median(before)
+    print(f"figure: {lines[0]}")
+    print(f"figure: {100 * lost:.1f} % less work on one CPU during {len(during) / 10} s of an image, the tool's own CPU time in it")
+    check(lost <= LOST_MAX, f"{100 * lost:.1f} % lost: {lines}")

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -202,5 +203,10 @@ void image_file_abandon(struct image_file *file)
 		close(file->fd);
 	if (file->partial != NULL)
 		unlink(file->partial);
+	if (file->path == NULL) {
+		/* What went wrong has been said; the end of the program is not to say it again. */
+		__fpurge(file->stream);
+		clearerr(file->stream);
+	}
 	release(file);
 }
