@@ -2,7 +2,7 @@
 /*
  * The file of an image. A regular file is written past the page cache where its file system can (O_DIRECT): each page of
  * the cache that the image itself dirtied would be one more page that is written while the image is taken, and would
- * cost a frame. For that all but the last write is a whole, aligned staging buffer.
+ * cost a frame. For that all but the last write is of whole, aligned pages.
  */
 #include "image_file.h"
 
@@ -29,25 +29,40 @@ static bool complain_write(const struct image_file *file, int error)
 	return false;
 }
 
-static bool write_staged(struct image_file *file)
+static bool write_out(struct image_file *file, const uint8_t *data, size_t size)
 {
 	size_t done = 0;
 
-	while (done < file->staged) {
-		ssize_t count = file->path == NULL ? (ssize_t)fwrite(file->staging, 1, file->staged, file->stream) :
-						     write(file->fd, file->staging + done, file->staged - done);
+	while (done < size) {
+		ssize_t count = file->path == NULL ? (ssize_t)fwrite(data, 1, size, file->stream) :
+						     write(file->fd, data + done, size - done);
 
-		if (count < 0 || (file->path == NULL && (size_t)count < file->staged))
+		if (count < 0 || (file->path == NULL && (size_t)count < size))
 			return complain_write(file, errno);
 		done += (size_t)count;
 	}
 	file->bytes += done;
-	file->staged = 0;
 	return true;
+}
+
+static bool write_staged(struct image_file *file)
+{
+	size_t size = file->staged;
+
+	file->staged = 0;
+	return write_out(file, file->staging, size);
+}
+
+/* Pages of the image are not copied once more where they can be written as they lie. */
+static bool is_aligned(const struct image_file *file, const uint8_t *data, size_t size)
+{
+	return file->staged % ALIGNMENT == 0 && size % ALIGNMENT == 0 && (uintptr_t)data % ALIGNMENT == 0;
 }
 
 static bool stage(struct image_file *file, const uint8_t *data, size_t size)
 {
+	if (is_aligned(file, data, size))
+		return write_staged(file) && write_out(file, data, size);
 	while (size != 0) {
 		size_t room = STAGING_BYTES - file->staged, part = size < room ? size : room;
 
