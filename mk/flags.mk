@@ -18,4 +18,4 @@ Q := @
 endif
 
 # Of src/virt, what needs no CPU of its own: the host's tests and the fuzzer have it on a simulated machine.
-VIRT_TESTED := dma.c shadow.c request.c request_map.c request_info.c request_watch.c watching.c guest_memory.c memvirt.c moving.c port.c meet.c kick.c guard.c
+VIRT_TESTED := dma.c shadow.c request.c request_map.c request_info.c request_watch.c watching.c memvirt.c moving.c port.c meet.c kick.c guard.c

@@ -148,6 +148,7 @@ err_t moving_start_home(struct cpu *self, enum scrim_remap mode, const struct ra
 		first = gfn_of_address(portion->start);
 		last = gfn_of_address(portion->end);
 	}
+	watching_end(self);
 	if (!portion && is_identity()) {
 		*begins = true;
 		return memvirt_event(MEMVIRT_DEVIRTUALIZE_HOME);

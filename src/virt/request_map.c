@@ -7,7 +7,6 @@
 #include "virt/memvirt.h"
 #include "virt/moving.h"
 #include "virt/shadow.h"
-#include "virt/watching.h"
 
 err_t request_state_refused(struct request *request)
 {
@@ -57,7 +56,6 @@ err_t request_devirtualize(struct cpu *self, struct request *request)
 
 	if (mode >= SCRIM_REMAP_COUNT || (portion.start && !portion.end))
 		return SCRIM_EINVAL;
-	watching_end(self);
 	err_t err = moving_start_home(self, mode, portion.end ? &portion : NULL, &begins);
 	if (err)
 		return err == SCRIM_ESTATE ? request_state_refused(request) : err;

@@ -257,6 +257,15 @@ void nested_assert_known(void)
 			assert_ptr_equal((const void *)(uintptr_t)known[chunk], last_table(chunk * MIB(2)));
 }
 
+/* What the map says, to a test of rights; else nothing is asked. */
+enum mem_access (*nested_map)(gfn_t page);
+
+static enum mem_access map_says(void *context, gfn_t page)
+{
+	(void)context;
+	return nested_map(page);
+}
+
 void nested_prepare(uint32_t bits, bool has_1g, uint32_t boundaries)
 {
 	for (uint32_t slot = 0; slot < NESTED_TABLES_MAX; slot++)
@@ -267,7 +276,7 @@ void nested_prepare(uint32_t bits, bool has_1g, uint32_t boundaries)
 			      .format = &pte_npt,
 			      .near = known,
 			      .near_count = ARRAY_SIZE(known),
-			      .port = { table_alloc, table_free, machine_of, page_of, NULL, &hw },
+			      .port = { table_alloc, table_free, machine_of, page_of, NULL, map_says, &hw },
 			      .address_bits = bits,
 			      .has_1g = has_1g,
 			      .boundary = nested_boundaries,

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "mem/p2m.h"
 #include "mem/reverse.h"
+#include "os.h"
 #include "sim.h"
 #include "virt/guard.h"
 
@@ -23,6 +24,8 @@
 #define NOTABLE JUDGE_STATUS(SCRIM_ENOTABLE)
 #define DISPLACED JUDGE_STATUS(SCRIM_EDISPLACED)
 #define LOST JUDGE_STATUS(SCRIM_ECPU)
+#define WATCHED JUDGE_STATUS(SCRIM_EWATCH)
+#define FAULT JUDGE_STATUS(SCRIM_EFAULT)
 
 static const uint32_t ever[SCRIM_OP_COUNT] = {
 	[SCRIM_OP_VERSION] = OK,
@@ -34,21 +37,25 @@ static const uint32_t ever[SCRIM_OP_COUNT] = {
 	[SCRIM_OP_VISIT] = OK,
 	[SCRIM_OP_ABORT] = OK | STATE,
 	[SCRIM_OP_DEVIRTUALIZE] = OK | STATE | ALIGN | INVALID | NOFRAME,
-	[SCRIM_OP_STEP] = OK | INVALID | STATE | NOFRAME | NOTABLE | LOST,
-	[SCRIM_OP_MOVE] = OK | STATE | NOTRAM | ALIGN | NODMA | NOFRAME | NOTABLE | DISPLACED | LOST,
+	[SCRIM_OP_STEP] = OK | INVALID | STATE | NOFRAME | NOTABLE | LOST | WATCHED,
+	[SCRIM_OP_MOVE] = OK | STATE | NOTRAM | ALIGN | NODMA | NOFRAME | NOTABLE | DISPLACED | LOST | WATCHED,
 	[SCRIM_OP_CHECK] = OK,
 	[SCRIM_OP_TRANSLATE] = OK | NOTRAM,
-	[SCRIM_OP_PAUSED] = OK | STATE | NOFRAME | NOTABLE | LOST,
-	[SCRIM_OP_REVERSE] = OK | INVALID | STATE | NOTABLE,
-	[SCRIM_OP_MANAGE] = OK | ALIGN | NOTRAM | INVALID | STATE,
-	[SCRIM_OP_AIM] = OK | ALIGN | INVALID | STATE | LOST,
-	[SCRIM_OP_SCATTER] = OK | INVALID | STATE | LOST,
-	[SCRIM_OP_SCATTER_STEP] = OK | INVALID | STATE | NOFRAME | NOTABLE | LOST,
-	[SCRIM_OP_SHARE] = OK | INVALID | STATE | LOST,
-	[SCRIM_OP_SHARE_STEP] = OK | INVALID | STATE | NOFRAME | LOST,
-	[SCRIM_OP_LEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | INVALID,
-	[SCRIM_OP_UNLEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | NOFRAME | INVALID,
-	[SCRIM_OP_BACKEND] = OK | STATE | INVALID | NOTABLE,
+	[SCRIM_OP_PAUSED] = OK | STATE | NOFRAME | NOTABLE | LOST | WATCHED,
+	[SCRIM_OP_REVERSE] = OK | INVALID | STATE | NOTABLE | WATCHED,
+	[SCRIM_OP_MANAGE] = OK | ALIGN | NOTRAM | INVALID | STATE | WATCHED,
+	[SCRIM_OP_AIM] = OK | ALIGN | INVALID | STATE | LOST | WATCHED,
+	[SCRIM_OP_SCATTER] = OK | INVALID | STATE | LOST | WATCHED,
+	[SCRIM_OP_SCATTER_STEP] = OK | INVALID | STATE | NOFRAME | NOTABLE | LOST | WATCHED,
+	[SCRIM_OP_SHARE] = OK | INVALID | STATE | LOST | WATCHED,
+	[SCRIM_OP_SHARE_STEP] = OK | INVALID | STATE | NOFRAME | LOST | WATCHED,
+	[SCRIM_OP_LEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | INVALID | WATCHED,
+	[SCRIM_OP_UNLEND] = OK | STATE | ALIGN | NOTRAM | DISPLACED | NOFRAME | INVALID | WATCHED,
+	[SCRIM_OP_BACKEND] = OK | STATE | INVALID | NOTABLE | WATCHED,
+	[SCRIM_OP_WATCH] = OK | INVALID | STATE | LOST | WATCHED,
+	[SCRIM_OP_IMAGE_READ] = OK | INVALID | STATE | ALIGN | NOTRAM | NOFRAME | FAULT,
+	[SCRIM_OP_IMAGE_CPU] = OK | INVALID,
+	[SCRIM_OP_DIRTY] = OK | STATE | ALIGN | NOTABLE,
 };
 
 static uint32_t if_so(bool fault, uint32_t status)
@@ -61,10 +68,15 @@ static bool is_state(enum scrim_state a, enum scrim_state b)
 	return machine.state == a || machine.state == b;
 }
 
+static uint32_t watch_faults(void)
+{
+	return if_so(machine.watch.kind != SCRIM_WATCH_NONE, WATCHED);
+}
+
 /* Of requests that move pages. */
 static uint32_t moving_faults(enum scrim_state state)
 {
-	return if_so(machine.state != state, STATE) | if_so(machine.count.cpus_lost, LOST);
+	return if_so(machine.state != state, STATE) | if_so(machine.count.cpus_lost, LOST) | watch_faults();
 }
 
 static uint32_t range_faults(uint64_t start, uint64_t end)
@@ -108,7 +120,7 @@ static uint32_t move_faults(uint64_t address)
 static uint32_t manage_faults(uint64_t start, uint64_t end)
 {
 	return range_faults(start, end) | if_so(!ranges_contain(&machine.os_ram, start, end, RANGE_RAM), NOTRAM) |
-	       if_so(!is_state(SCRIM_COMMENCING, SCRIM_VIRTUALIZED), STATE);
+	       if_so(!is_state(SCRIM_COMMENCING, SCRIM_VIRTUALIZED), STATE) | watch_faults();
 }
 
 static bool is_lent(uint64_t address)
@@ -132,12 +144,12 @@ static uint32_t lend_faults(uint64_t start, uint64_t end)
 {
 	return if_so(!is_state(SCRIM_NATIVE, SCRIM_VIRTUALIZED), STATE) | range_faults(start, end) |
 	       if_so(!ranges_contain(&machine.os_ram, start, end, RANGE_RAM), NOTRAM) |
-	       if_so(!is_clean(start, end), DISPLACED);
+	       if_so(!is_clean(start, end), DISPLACED) | watch_faults();
 }
 
 static uint32_t unlend_faults(uint64_t start, uint64_t end)
 {
-	uint32_t faults = if_so(!is_state(SCRIM_NATIVE, SCRIM_VIRTUALIZED), STATE) | range_faults(start, end);
+	uint32_t faults = if_so(!is_state(SCRIM_NATIVE, SCRIM_VIRTUALIZED), STATE) | range_faults(start, end) | watch_faults();
 	bool lent = ranges_contain(&machine.mem.lent, start, end, RANGE_RAM);
 
 	faults |= if_so(!lent, INVALID | NOTRAM);
@@ -188,6 +200,31 @@ static uint32_t backend_faults(uint64_t backend)
 	return if_so(!machine.cpu[0].v2m && (backend == SCRIM_BACKEND_SHADOW || backend == SCRIM_BACKEND_VTLB), NOTABLE);
 }
 
+static uint32_t begin_faults(uint64_t kind)
+{
+	if (kind == SCRIM_WATCH_NONE)
+		return 0;
+	return if_so(kind >= SCRIM_WATCH_COUNT, INVALID) | moving_faults(SCRIM_VIRTUALIZED);
+}
+
+static uint32_t reading_faults(enum scrim_watch kind, uint32_t failed)
+{
+	return machine.watch.failed ? failed : if_so(machine.watch.kind != kind, STATE);
+}
+
+static uint32_t image_faults(uint64_t first, uint64_t buffer)
+{
+	uint64_t count = first & PAGE_MASK & ~(uint64_t)SCRIM_IMAGE_KEEP;
+	uint32_t faults = reading_faults(SCRIM_WATCH_IMAGE, NOFRAME) | if_so(count < 1 || count > SCRIM_IMAGE_READ_MAX, INVALID) |
+			  if_so(buffer & PAGE_MASK, ALIGN) | if_so(buffer >= sizeof(sim_buffer[0]), FAULT);
+
+	for (uint64_t i = 0; i < count && i < SCRIM_IMAGE_READ_MAX; i++) {
+		uint64_t address = align_down(first, PAGE_SIZE) + i * PAGE_SIZE;
+		faults |= if_so(!mem_is_ram(&machine.mem, gfn_of_address(address)) || is_lent(address), NOTRAM);
+	}
+	return faults;
+}
+
 static uint32_t faults_of(uint32_t op, uint64_t first, uint64_t second)
 {
 	switch (op) {
@@ -196,7 +233,7 @@ static uint32_t faults_of(uint32_t op, uint64_t first, uint64_t second)
 		       if_so(!is_state(SCRIM_NATIVE, SCRIM_COMMENCING), STATE);
 	case SCRIM_OP_BACKEND:
 		return if_so(first < SCRIM_BACKEND_NESTED || first > SCRIM_BACKEND_VTLB, INVALID) | backend_faults(first) |
-		       if_so(machine.state != SCRIM_VIRTUALIZED, STATE);
+		       if_so(machine.state != SCRIM_VIRTUALIZED, STATE) | watch_faults();
 	case SCRIM_OP_ABORT:
 		return if_so(is_state(SCRIM_NATIVE, SCRIM_VIRTUALIZED), STATE);
 	case SCRIM_OP_DEVIRTUALIZE:
@@ -210,13 +247,21 @@ static uint32_t faults_of(uint32_t op, uint64_t first, uint64_t second)
 	case SCRIM_OP_PAUSED:
 		return moving_faults(SCRIM_REMAPPING);
 	case SCRIM_OP_REVERSE:
-		return if_so(first >= SCRIM_REVERSE_COUNT, INVALID) | if_so(machine.state != SCRIM_VIRTUALIZED, STATE);
+		return if_so(first >= SCRIM_REVERSE_COUNT, INVALID) | if_so(machine.state != SCRIM_VIRTUALIZED, STATE) | watch_faults();
 	case SCRIM_OP_MANAGE:
 		return manage_faults(first, second);
 	case SCRIM_OP_LEND:
 		return lend_faults(first, second);
 	case SCRIM_OP_UNLEND:
 		return unlend_faults(first, second);
+	case SCRIM_OP_WATCH:
+		return begin_faults(first);
+	case SCRIM_OP_IMAGE_READ:
+		return image_faults(first, second);
+	case SCRIM_OP_IMAGE_CPU:
+		return if_so(first >= SIM_CPUS || second >= SCRIM_REG_COUNT || !machine.cpu[first % SIM_CPUS].has_saved, INVALID);
+	case SCRIM_OP_DIRTY:
+		return if_so(first % (SCRIM_DIRTY_PAGES * PAGE_SIZE), ALIGN) | reading_faults(SCRIM_WATCH_DIRTY, NOTABLE);
 	default:
 		return op >= SCRIM_OP_AIM ? course_faults(op, first, second) : info_faults(op, first, second);
 	}
@@ -236,7 +281,7 @@ uint32_t judge_allowed_ever(const struct request *request)
 static uint32_t shortages(uint32_t op)
 {
 	uint32_t lists = op == SCRIM_OP_DEVIRTUALIZE || op == SCRIM_OP_MANAGE || op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND;
-	uint32_t may = NOFRAME | NOTABLE | if_so(op == SCRIM_OP_PAUSED, LOST) | if_so(lists || op == SCRIM_OP_RANGE, INVALID);
+	uint32_t may = NOFRAME | NOTABLE | if_so(op == SCRIM_OP_PAUSED || op == SCRIM_OP_WATCH, LOST) | if_so(lists || op == SCRIM_OP_RANGE, INVALID);
 
 	if (op == SCRIM_OP_DEVIRTUALIZE && machine.mem.free_frames)
 		may &= ~NOFRAME;
@@ -272,6 +317,7 @@ static uint64_t hash_map(void)
 	uint64_t sum = mixed(mixed(machine.state, mem->displaced), mem->read_only);
 
 	sum = mixed(mixed(mixed(sum, mem->free_frames), mem->lent_frames), mem->saved);
+	sum = mixed(mixed(sum, machine.watch.kind), mem->withdrawn_frames);
 	sum = mixed(mixed(mixed(sum, mem->remap.active), mem->reverse->id), machine.backend);
 	for (uint64_t chunk = 0; chunk < mem->chunk_count; chunk++)
 		if (mem->root[chunk].leaf)
@@ -341,6 +387,27 @@ static void check_backend(const struct judge_case *one)
 	}
 }
 
+static void check_image(const struct judge_case *one)
+{
+	uint64_t first = align_down(one->before.argument[0], PAGE_SIZE), at = one->before.argument[1];
+
+	for (uint64_t i = 0; i < one->after.result[0]; i++)
+		if (!os_was(first + i * PAGE_SIZE, sim_buffer[one->cpu->index] + at + i * PAGE_SIZE))
+			complain(one, "not as it was at the instant");
+	/* Copies are there to be read until they are let go. */
+	for (uint64_t i = 0; i < one->after.result[0] && !(one->before.argument[0] & SCRIM_IMAGE_KEEP); i++)
+		os_let_go(first + i * PAGE_SIZE);
+}
+
+static void check_dirty(const struct judge_case *one)
+{
+	for (uint64_t i = 0; i < SCRIM_DIRTY_PAGES; i++) {
+		uint64_t address = one->before.argument[0] + i * PAGE_SIZE;
+		if (address < SIM_END && (one->after.result[i / 64] >> i % 64 & 1) != os_is_written(address))
+			complain(one, "written or not");
+	}
+}
+
 static void check_results(const struct judge_case *one)
 {
 	const struct request *after = &one->after;
@@ -363,9 +430,20 @@ static void check_results(const struct judge_case *one)
 		if (after->result[0] != machine.mem.displaced || after->result[1] != machine.state)
 			complain(one, "displaced, or the state");
 		break;
+	case SCRIM_OP_DIRTY:
+		check_dirty(one);
+		break;
 	default:
 		break;
 	}
+}
+
+/* What was read is the caller's own, whoever runs beside it. */
+static void check_reading(const struct judge_case *one)
+{
+	if (one->after.eax != SCRIM_OK || one->before.eax != SCRIM_REQUEST(SCRIM_OP_IMAGE_READ) || one->instants != os_instants())
+		return;
+	check_image(one);
 }
 
 void judge_answer(const struct judge_case *one)
@@ -378,6 +456,7 @@ void judge_answer(const struct judge_case *one)
 		complain(one, "no answer that may be");
 	if (one->after.result_count != (one->before.eax == SCRIM_REQUEST(SCRIM_OP_CHECK) ? 2 : results))
 		complain(one, "number of results");
+	check_reading(one);
 	if (!one->alone)
 		return;
 	if (status == SCRIM_ESTATE && one->after.result[0] != guard_machine_state())

@@ -23,6 +23,7 @@ struct judge_case {
 	struct request before, after;
 	uint32_t allowed;
 	bool alone;
+	uint64_t instants; /* os_instants() before */
 	struct judge_snapshot was;
 };
 

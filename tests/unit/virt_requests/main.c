@@ -11,7 +11,7 @@
 
 #include <sanitizer/common_interface_defs.h>
 
-#define SCRIPTS 40u
+#define SCRIPTS 100u
 #define SCRIPTS_SOAK 600u
 #define SCRIPT_BYTES 1500u
 
@@ -76,6 +76,7 @@ static void test_seeds(void **unused)
 		       script_counts.displaced, script_counts.shared);
 		assert_true(script_counts.displaced > 100);
 		assert_int_equal(script_counts.native, 1);
+		assert_true(i != SEED_IMAGE || script_counts.lost_images > 0);
 	}
 	script_counts = (struct script_counts){ 0 };
 }

@@ -8,6 +8,9 @@
 #include "virt/moving.h"
 
 static uint8_t pristine[SIM_END], shadow[SIM_END];
+static uint8_t image[SIM_END];
+static bool image_written[SIM_PAGES], image_unknown[SIM_PAGES];
+static uint64_t instants;
 static bool changed[SIM_PAGES]; /* in the shadow, since the start of the script */
 static bool lent[SIM_PAGES], lent_before[SIM_PAGES];
 static uint64_t seen_at[SIM_PAGES]; /* the frame where a page was found right last */
@@ -154,6 +157,7 @@ void os_task_write(struct cpu *cpu, struct sim_task *task)
 	uint64_t at = reach(cpu, address, true);
 
 	changes(address, at);
+	image_written[address >> PAGE_SHIFT] = true;
 	memcpy(memory_at(at), &task->argument[1], 8);
 	memcpy(shadow + address, &task->argument[1], 8);
 }
@@ -164,6 +168,7 @@ void os_task_fill(struct cpu *cpu, struct sim_task *task)
 	uint64_t at = reach(cpu, address, true), pattern = 0x1111111111111111ull * (task->argument[1] % 8);
 
 	changes(address, at);
+	image_written[address >> PAGE_SHIFT] = true;
 	fill(memory_at(at), pattern);
 	fill(shadow + address, pattern);
 }
@@ -182,6 +187,7 @@ void os_task_read(struct cpu *cpu, struct sim_task *task)
 void os_device_write(uint64_t address, uint64_t at, uint32_t bytes)
 {
 	changes(address, at);
+	image_unknown[address >> PAGE_SHIFT] = true;
 	for (uint32_t i = 0; i < bytes; i++)
 		*memory_at(at + i) = ++shadow[address + i];
 }
@@ -192,11 +198,44 @@ void os_device_reads(uint64_t address, uint64_t at)
 		sim_fail("a device reads at 0x%lx, from 0x%lx, what nobody wrote", address, at);
 }
 
+/* --- watches --- */
+
+void os_note_instant(void)
+{
+	memcpy(image + SIM_START, shadow + SIM_START, SIM_END - SIM_START);
+	memset(image_written, 0, sizeof(image_written));
+	memset(image_unknown, 0, sizeof(image_unknown));
+	instants++;
+}
+
+bool os_was(uint64_t address, const uint8_t *bytes)
+{
+	return image_unknown[address >> PAGE_SHIFT] || !memcmp(image + address, bytes, PAGE_SIZE);
+}
+
+void os_let_go(uint64_t address)
+{
+	image_unknown[address >> PAGE_SHIFT] = true;
+}
+
+bool os_is_written(uint64_t address)
+{
+	return image_written[address >> PAGE_SHIFT];
+}
+
+uint64_t os_instants(void)
+{
+	return instants;
+}
+
 /* --- lending --- */
 
 void os_begin_lending(uint64_t start, uint64_t end)
 {
 	sim_dma_settle(); /* it waits for its devices */
+	for (uint64_t i = start >> PAGE_SHIFT; i < SIM_PAGES && i << PAGE_SHIFT < end; i++)
+		if (is_ram(i))
+			sim_mark_dirty(i << PAGE_SHIFT);
 	memcpy(lent_before, lent, sizeof(lent));
 	for (uint64_t i = start >> PAGE_SHIFT; i < SIM_PAGES && i << PAGE_SHIFT < end; i++)
 		lent[i] = true;

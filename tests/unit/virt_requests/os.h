@@ -32,5 +32,16 @@ void os_device_reads(uint64_t address, uint64_t at);
 void os_begin_lending(uint64_t start, uint64_t end);
 void os_end_lending(bool lent);
 
+/* Now is a watch's instant, or will be before anybody writes. */
+void os_note_instant(void);
+/* Whether `bytes` are the page's as they were then; true where nobody can know: a device has written to it since, or it was let go. */
+bool os_was(uint64_t address, const uint8_t *bytes);
+/* Scrim need not know any more. */
+void os_let_go(uint64_t address);
+/* A CPU has written to it since. */
+bool os_is_written(uint64_t address);
+/* Counts instants. */
+uint64_t os_instants(void);
+
 /* [start, end) is back: whatever stands there now is its contents. All that is lent, after a kexec. */
 void os_take_back(uint64_t start, uint64_t end);

@@ -55,6 +55,8 @@ static void check_machine(bool at_rest)
 	if (violation != SCRIM_HOLDS)
 		sim_fail("invariant %u does not hold at 0x%lx in state %u", violation, where, machine.state);
 	os_check(at_rest && !machine.mem.in_flight);
+	if (machine.xlat.root)
+		sim_check_tlbs();
 	if (machine.mem.displaced > script_counts.displaced)
 		script_counts.displaced = machine.mem.displaced;
 	if (machine.mem.read_only > script_counts.shared)
@@ -75,6 +77,7 @@ static void task_request(struct cpu *cpu, struct sim_task *task)
 	struct judge_case one = { .cpu = cpu, .alone = others_idle(cpu) };
 	uint64_t epoch = ++script.epoch;
 
+	one.instants = os_instants();
 	one.before = (struct request){ .eax = task->op, .argument = { task->argument[0], task->argument[1] } };
 	script_counts.in_flight += machine.mem.in_flight > 0;
 	sim_exit_begin(cpu);
@@ -90,6 +93,7 @@ static void task_request(struct cpu *cpu, struct sim_task *task)
 	script_counts.accepted += one.after.eax == SCRIM_OK;
 	if (one.after.eax == SCRIM_OK)
 		script_counts.ops[task->op & 31]++;
+	script_counts.lost_images += one.after.eax == SCRIM_ENOFRAME && task->op == SCRIM_REQUEST(SCRIM_OP_IMAGE_READ);
 	script.status = one.after.eax;
 	/* A question that nobody else disturbed has changed nothing: most of a fuzzer's time. */
 	if (!one.alone || is_change(&one.before) || judge_look().map != one.was.map)
@@ -211,6 +215,8 @@ static uint64_t fetch_pages(void)
 
 static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 {
+	static const uint64_t counts[] = { 1, 16, 7, 2, 1 | SCRIM_IMAGE_KEEP, 16 | SCRIM_IMAGE_KEEP, 0, 17, SCRIM_IMAGE_KEEP };
+	static const uint64_t buffers[] = { 0, 0, 0, PAGE_SIZE, 14 * PAGE_SIZE, 15 * PAGE_SIZE, 16 * PAGE_SIZE, 8 };
 	static const uint64_t fractions[] = { 65536, 32768, 8192, 600, 1, 0, 65537 };
 
 	switch (op) {
@@ -236,12 +242,21 @@ static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 	case SCRIM_OP_UNLEND:
 		fetch_lent(argument);
 		break;
+	case SCRIM_OP_IMAGE_READ:
+		argument[0] = fetch_address();
+		argument[0] += counts[fetch(1) % ARRAY_SIZE(counts)];
+		argument[1] = buffers[fetch(1) % ARRAY_SIZE(buffers)];
+		break;
+	case SCRIM_OP_DIRTY:
+		argument[0] = fetch_address();
+		argument[0] = align_down(argument[0], fetch(1) % 8 ? SCRIM_DIRTY_PAGES * PAGE_SIZE : PAGE_SIZE);
+		break;
 	case SCRIM_OP_SCATTER:
 		argument[0] = fetch(1);
 		argument[1] = fractions[fetch(1) % ARRAY_SIZE(fractions)];
 		break;
 	default:
-		argument[0] = fetch(1) % 48;
+		argument[0] = fetch(1) % 64;
 		argument[1] = fetch(1) % 20;
 		if (op != SCRIM_OP_INFO)
 			argument[0] %= 4;
@@ -271,7 +286,11 @@ static void advance(uint64_t cpu)
 		ask(cpu, SCRIM_OP_VISIT, 0, 0);
 		return;
 	}
-	if (machine.scatter.at < machine.scatter.pages)
+	if (machine.watch.kind == SCRIM_WATCH_IMAGE)
+		ask(cpu, SCRIM_OP_IMAGE_READ, ram_page(how * 16 + script.epoch % 8 * 512) | 16, 0);
+	else if (machine.watch.kind == SCRIM_WATCH_DIRTY)
+		ask(cpu, how & 7 ? SCRIM_OP_DIRTY : SCRIM_OP_WATCH, how & 7 ? how % 32 * SCRIM_DIRTY_PAGES * PAGE_SIZE : 0, 0);
+	else if (machine.scatter.at < machine.scatter.pages)
 		ask(cpu, SCRIM_OP_SCATTER_STEP, how + 1, 0);
 	else if (machine.share.next.n < machine.share.last.n)
 		ask(cpu, SCRIM_OP_SHARE_STEP, how + 1, 0);
@@ -406,6 +425,8 @@ static void run_cpu_event(enum script_kind kind, uint64_t cpu)
 
 static void run_operation(enum script_kind kind, uint64_t cpu)
 {
+	uint64_t address; /* bytes are fetched in the order of statements */
+
 	switch (kind) {
 	case SCRIPT_REQUEST:
 	case SCRIPT_WILD:
@@ -419,13 +440,17 @@ static void run_operation(enum script_kind kind, uint64_t cpu)
 		visit_all();
 		break;
 	case SCRIPT_WRITE:
-		access_memory(cpu, os_task_write, fetch_address() + fetch(1) * 16, fetch(2));
+		address = fetch_address();
+		address += fetch(1) * 16;
+		access_memory(cpu, os_task_write, address, fetch(2));
 		break;
 	case SCRIPT_FILL:
-		access_memory(cpu, os_task_fill, fetch_address(), fetch(1));
+		address = fetch_address();
+		access_memory(cpu, os_task_fill, address, fetch(1));
 		break;
 	case SCRIPT_READ:
-		access_memory(cpu, os_task_read, fetch_address() + fetch(1) * 16, 0);
+		address = fetch_address();
+		access_memory(cpu, os_task_read, address + fetch(1) * 16, 0);
 		break;
 	case SCRIPT_TABLES:
 		cpu = fetch(1);

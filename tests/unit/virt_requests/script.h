@@ -46,6 +46,7 @@ void script_run(const uint8_t *data, size_t bytes);
 /* What scripts have done so far, for a look at what they reach. */
 struct script_counts {
 	uint64_t requests, accepted, beside, in_flight, writes, turns, displaced, shared, native;
+	uint64_t lost_images; /* a reader was told that there were too few frames */
 	uint64_t ops[32];
 };
 

@@ -308,11 +308,98 @@ static void make_late(void)
 	home(0, 200);
 }
 
+static void watch(uint32_t kind)
+{
+	put_request(SCRIM_OP_WATCH, 0);
+	put(kind);
+	put(0);
+}
+
+/* Reads pages of an image; some are to be kept, and read again. */
+static void read_image(uint32_t turns, uint32_t count)
+{
+	for (uint32_t i = 0; i < 40; i++) {
+		put_kind(SCRIPT_REQUEST, turns + i % 3);
+		put(SCRIM_OP_IMAGE_READ);
+		put((190 + 41 * (i / 2)) & 0xff);
+		put((190 + 41 * (i / 2)) >> 8);
+		put(i % 2 ? count : 5);
+		put(0);
+	}
+}
+
+/* An image that runs out of frames; one with pages displaced and shared, lent frames for its copies, writes before and beside its reader; one given up. */
+static void make_image(void)
+{
+	put(0x30);
+	virtualize(0);
+	watch(SCRIM_WATCH_IMAGE);
+	for (uint32_t i = 0; i < 40; i++)
+		put_access(SCRIPT_WRITE, i % 3, 200 + 41 * i, i);
+	put_request(SCRIM_OP_IMAGE_READ, 1);
+	put(200);
+	put(0);
+	put(1);
+	put(0);
+	put_request(SCRIM_OP_LEND, 0);
+	put_range(3, 1600);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	share(0);
+	watch(SCRIM_WATCH_IMAGE);
+	touch(0);
+	read_image(0, 0);
+	touch(BESIDE | WITHIN);
+	read_image(BESIDE | WITHIN, 1);
+	watch(SCRIM_WATCH_NONE);
+	touch(0);
+	watch(SCRIM_WATCH_IMAGE);
+	touch(BESIDE | WITHIN);
+	put_kind(SCRIPT_OFFLINE, 2);
+	devirtualize(0, 0, 0);
+	home(0, 200);
+	virtualize(0);
+	aim(EVERYTHING, 0);
+	scatter(0);
+}
+
+static void make_noted(void)
+{
+	put(1);
+	virtualize(0);
+	/* Of two pages that share, the one at home is written: the other one has to go, and has not been written. */
+	aim(2, 308);
+	share(0);
+	watch(SCRIM_WATCH_DIRTY);
+	put_access(SCRIPT_WRITE, 0, 323, 1); /* from here on the right to write is a matter of single pages there */
+	put_access(SCRIPT_WRITE, 0, 308, 1);
+	put_access(SCRIPT_READ, 1, 313, 1);
+	put_access(SCRIPT_WRITE, 2, 312, 1);
+	put_request(SCRIM_OP_DIRTY, 0);
+	put(308 & 0xff);
+	put(308 >> 8);
+	put(1);
+	watch(SCRIM_WATCH_NONE);
+	aim(EVERYTHING, 0);
+	scatter(0);
+	share(0);
+	for (uint32_t round = 0; round < 3; round++) {
+		watch(SCRIM_WATCH_DIRTY);
+		touch(round == 1 ? BESIDE | WITHIN : 0);
+		advance(30, 0, 33 * round + 1);
+		watch(SCRIM_WATCH_NONE);
+	}
+	watch(SCRIM_WATCH_DIRTY);
+	put_kind(SCRIPT_KEXEC, 1);
+	touch(0);
+	home(0, 200);
+}
+
 size_t seed_make(uint32_t number, uint8_t *bytes)
 {
 	static void (*const make[SEEDS])(void) = { make_straight, make_shared, make_portion,	make_paused,
 						   make_lent,	  make_beside, make_guarded, make_reverses,
-						   make_poor,	  make_late };
+						   make_poor,	  make_late,  make_image,   make_noted };
 
 	out.bytes = bytes;
 	out.used = 0;

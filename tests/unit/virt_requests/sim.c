@@ -25,7 +25,9 @@
 #include "virt/memvirt.h"
 #include "virt/own.h"
 #include "virt/port.h"
+#include "virt/guest_memory.h"
 #include "virt/shadow.h"
+#include "virt/watching.h"
 
 #define OWN_START MIB(12)
 #define OWN_END MIB(14)
@@ -44,7 +46,7 @@ static struct {
 static struct cpu cpus[SIM_CPUS];
 static struct mem_batch batches[SIM_CPUS];
 static struct mem_port_ops port;
-static uint64_t share_slots[SHARE_SLOTS], storage[8192];
+static uint64_t share_slots[SHARE_SLOTS], storage[8192], watch_storage[128];
 static const uint64_t boundaries[] = { KIB(640), MIB(1), MIB(7), MIB(12) + KIB(512), MIB(14) };
 
 void (*sim_at_failure)(void);
@@ -114,7 +116,7 @@ uint32_t sim_table_slot(uint64_t address)
 
 static bool is_building(const struct xlat *xlat)
 {
-	return !xlat->root || xlat->table_count < xlat->built_count;
+	return !xlat->root || !xlat->built_count || xlat->table_count < xlat->built_count;
 }
 
 void *own_table_alloc(void)
@@ -146,6 +148,11 @@ void own_table_free(void *page)
 	ASAN_POISON_MEMORY_REGION(page, PAGE_SIZE);
 	sim.used[slot] = false;
 	sim.out--;
+}
+
+bool own_is_table(const void *page)
+{
+	return (uint64_t)(uintptr_t)page - TABLES_START < SIM_TABLES_MAX * PAGE_SIZE;
 }
 
 void sim_limit_tables(uint32_t count)
@@ -260,11 +267,34 @@ static void make_memory(const struct sim_config *config)
 	make_iommu(config);
 	machine.guard = true;
 	memvirt_init(&memory);
+	if (watch_storage_bytes(SIM_END) > sizeof(watch_storage))
+		sim_fail("watches want more memory");
+	memset(watch_storage, 0, sizeof(watch_storage));
+	watching_init(watch_storage);
 	sim.fixed = sim.out + config->tables + (config->map_late && config->has_iommu ? sim.out : 0);
 	port = port_ops;
 	port.copy = copy;
 	machine.mem.config.port = &port;
 	guard_trap_apic();
+}
+
+uint8_t sim_buffer[SIM_CPUS][SCRIM_IMAGE_READ_MAX * PAGE_SIZE];
+
+uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
+{
+	return linear < sizeof(sim_buffer[0]) ? sim_buffer[self->index] + linear : NULL;
+}
+
+mfn_t guest_memory_frame(void *context, gfn_t page, enum mem_access *access)
+{
+	(void)context;
+	return mem_translate(&machine.mem, page, access);
+}
+
+uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access)
+{
+	(void)context, (void)page, (void)access;
+	return NULL;
 }
 
 /* No CPU here walks V2M tables: which back-end it is asked to use is what is tested. */
@@ -280,7 +310,7 @@ void sim_start(const struct sim_config *config)
 	sim.fixed = SIM_TABLES_MAX;
 	sim.left = UINT32_MAX;
 	ASAN_POISON_MEMORY_REGION(table_at(0), SIM_TABLES_MAX * PAGE_SIZE);
-	shadow_init(notes, SIM_END);
+	shadow_init(notes);
 	machine.cpu_count = SIM_CPUS;
 	machine.cpu = cpus;
 	for (uint32_t i = 0; i < SIM_CPUS; i++) {

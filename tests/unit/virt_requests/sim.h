@@ -75,6 +75,9 @@ struct sim_translation sim_translate(struct cpu *cpu, uint64_t address);
 /* What a CPU does with its entry for an address at a fault there. */
 void sim_forget(struct cpu *cpu, uint64_t address);
 
+/* No TLB holds a translation of another size than the tables have now. While the lock is free. */
+void sim_check_tlbs(void);
+
 /* A walk as the hardware would, kept by nobody. */
 struct sim_translation sim_walk(uint64_t address);
 
@@ -92,6 +95,9 @@ void sim_task_exit(struct cpu *cpu, struct sim_task *task);
 
 /* So many own_table_alloc()s succeed yet, but for those of the Identity root; UINT32_MAX: as many as there are. */
 void sim_limit_tables(uint32_t count);
+
+/* Where each CPU's program has IMAGE_READ write: linear addresses from 0 on, in no page of the OS's. */
+extern uint8_t sim_buffer[SIM_CPUS][SCRIM_IMAGE_READ_MAX * PAGE_SIZE];
 uint32_t sim_tables_out(void);
 
 /* The frame is written to, by the engine or by the OS. Dirty: in this script; fresh: since the last look at all memory. */

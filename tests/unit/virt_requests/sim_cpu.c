@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "sim_cpu.h"
+#include "os.h"
 #include "sim_dma.h"
 
 #include <stdio.h>
@@ -343,6 +344,13 @@ static uint32_t guest_idt_limit(const struct cpu *cpu)
 	return sim_of(cpu)->idt_limit;
 }
 
+/* The CPU that leads a meeting is the last: nobody writes from here on until a watch is on. */
+static void save_registers(struct cpu *cpu, uint64_t *to)
+{
+	to[SCRIM_REG_RIP] = cpu->index;
+	os_note_instant();
+}
+
 static const struct vendor_ops vendor = {
 	.id = SCRIM_VENDOR_AMD,
 	.set_backend = set_backend,
@@ -350,6 +358,7 @@ static const struct vendor_ops vendor = {
 	.flush = flush,
 	.intercept_apic_msrs = intercept,
 	.intercept_cr3_load = intercept,
+	.save_registers = save_registers,
 	.guest_is_paging = guest_is_paging,
 	.guest_idt_limit = guest_idt_limit,
 };
@@ -377,6 +386,10 @@ void sim_exit_end(struct cpu *cpu)
 
 static const uint64_t *table_of(struct sim_cpu *keeper, uint64_t address)
 {
+	/* A watch makes some of frames that it has taken. */
+	if (ranges_contain(&machine.mem.withdrawn, address, address + PAGE_SIZE, RANGE_RAM))
+		return (const uint64_t *)(uintptr_t)address;
+
 	uint32_t slot = sim_table_slot(address);
 
 	if (keeper)
@@ -443,6 +456,18 @@ struct sim_translation sim_translate(struct cpu *cpu, uint64_t address)
 	if (found.present)
 		keep(sim, &found);
 	return page_of(found, address);
+}
+
+void sim_check_tlbs(void)
+{
+	for (uint32_t i = 0; i < SIM_CPUS * SIM_TLB_ENTRIES; i++) {
+		const struct sim_translation *kept = &sims[i / SIM_TLB_ENTRIES].tlb[i % SIM_TLB_ENTRIES];
+		if (!machine.cpu[i / SIM_TLB_ENTRIES].translating || !kept->present)
+			continue;
+		struct sim_translation now = walk(NULL, kept->start);
+		if (now.present && now.bytes != kept->bytes)
+			sim_fail("CPU %u holds 0x%lx of another size: break before make was not kept", i / SIM_TLB_ENTRIES, kept->start);
+	}
 }
 
 void sim_forget(struct cpu *cpu, uint64_t address)
