@@ -11,6 +11,7 @@ import tempfile
 from machine import BUILD
 
 TIMEOUT = 600
+RIP = "p10"  # the packet that reads register 16
 
 
 def symbol(name):
@@ -39,7 +40,7 @@ class GdbStub:
 
     def command(self, text):
         """Sends a packet and returns the answer's text."""
-        self._socket.sendall(b"$%s#%02x" % (text.encode(), sum(text.encode()) % 256))
+        self._send(text)
         answer = self._packet()
         while text != "c" and answer.startswith("T"):  # that the machine stopped when the connection was made is told when it has
             answer = self._packet()
@@ -55,10 +56,24 @@ class GdbStub:
             raise OSError(f"the machine stopped for another reason: {answer}")
         self.command(f"z0,{address:x},1")
 
+    def count_steps(self, address, most):
+        """Single steps of the CPU that has stopped until it is at this linear address; an error after `most` of them."""
+        for count in range(1, most + 1):
+            self._send("s")
+            answer = self._packet()
+            if not answer.startswith("T05"):
+                raise OSError(f"a step ended otherwise: {answer}")
+            if int.from_bytes(bytes.fromhex(self.command(RIP)), "little") == address:
+                return count
+        raise OSError(f"not at {address:#x} after {most} steps")
+
     def detach(self):
         """The machine runs on, and nobody stops it."""
         self.command("D")
         self._socket.close()
+
+    def _send(self, text):
+        self._socket.sendall(b"$%s#%02x" % (text.encode(), sum(text.encode()) % 256))
 
     def _packet(self):
         while not (b"$" in self._received and b"#" in self._received[self._received.index(b"$"):-2]):
@@ -75,12 +90,12 @@ class GdbStub:
 
 @contextlib.contextmanager
 def stopped_at(machine, status, name):
-    """Within the block the machine stands at the function of Scrim's with this name; behind it, it runs on."""
+    """Within the block the machine stands at the function of Scrim's with this name; behind it, it runs on. Yields the GdbStub."""
     directory = tempfile.mkdtemp(prefix="scrim-gdb-")
     try:
         stub = GdbStub(machine, directory)
         stub.run_to_breakpoint(own_start(status) + symbol(name))
-        yield
+        yield stub
         stub.detach()
         machine.monitor("gdbserver none")
     finally:
