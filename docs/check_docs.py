@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "docs/decisions/*.md")
 PLACES = r"(?:src|abi|tools|tests|docs|mk|demo|bench)/"
 CLAIMS = 67
-ABI_PREFIXES = r"SCRIM_(?!BACKEND_|VENDOR_|EXIT_)\w+"
+ABI_PREFIXES = r"SCRIM_(?!BACKEND_|VENDOR_|EXIT_|IOMMU_|REMAP_)\w+"
 FLAT = r"\b(?:INTERCEPT|MSR|VMEXIT|EVENT|VECTOR|EFER|CR[034]|PAGE|MEM_ACCESS|MEMVIRT|GUARD|KICK)_[A-Z0-9_]+\b"
 
 
@@ -101,7 +101,8 @@ def check_intercepts():
 
 def check_abi():
     header = without_comments(text_of("abi/scrim_abi.h"))
-    defined = set(re.findall(rf"^\t({ABI_PREFIXES})(?: =|,)", header, re.MULTILINE))
+    enums = ";".join(re.findall(r"^enum \w+ \{(.*?)\};", header, re.MULTILINE | re.DOTALL))
+    defined = set(re.findall(rf"(?:^|[\s,;])({ABI_PREFIXES})(?=\s*(?:=|,|;|$))", enums))
     defined |= set(re.findall(r"^#define (SCRIM_\w+?)(?:\(| )", header, re.MULTILINE))
     defined = {name for name in defined if re.fullmatch(ABI_PREFIXES, name) and not name.endswith("_COUNT")}
     described = first_names(text_of("docs/hypercalls.md"))

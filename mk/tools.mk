@@ -9,9 +9,9 @@ $(BUILD)/obj/tools/scrimctl/%.o: tools/scrimctl/%.c
 	$(CC) $(CSTD) -D_GNU_SOURCE -O2 $(WARNINGS) -Iabi -MMD -MP -c $< -o $@
 
 $(BUILD)/scrimctl: $(SCRIMCTL_OBJ)
-	$(CC) -static -pthread $^ -ljansson -o $@
+	$(CC) -static -pthread $^ -ljansson -lzstd -o $@
 
-# For the tests' i386 kernels: the library is that of the i386 archive (tests/system/fetch_i386.sh), the headers are the host's.
+# For the tests' i386 kernels: the libraries are those of the i386 archive (tests/system/fetch_i386.sh), the headers are the host's.
 SCRIMCTL_I386_OBJ := $(patsubst %.c,$(BUILD)/obj-i386/%.o,$(SCRIMCTL_SRC))
 
 $(BUILD)/obj-i386/tools/scrimctl/%.o: tools/scrimctl/%.c
@@ -20,12 +20,12 @@ $(BUILD)/obj-i386/tools/scrimctl/%.o: tools/scrimctl/%.c
 
 $(BUILD)/guest-i386/scrimctl: $(SCRIMCTL_I386_OBJ)
 	@mkdir -p $(@D)
-	$(Q)$(CC) -m32 -static -pthread -Wl,-s $^ $(BUILD)/images/i386/libjansson.a -o $@
+	$(Q)$(CC) -m32 -static -pthread -Wl,-s $^ $(addprefix $(BUILD)/images/i386/,libjansson.a libzstd.a) -o $@
 
 $(SCRIMCTL_TEST_OBJ): UNIT_CFLAGS += -D_GNU_SOURCE -Itools/scrimctl
 
 $(BUILD)/unit/test_scrimctl: $(SCRIMCTL_TEST_OBJ)
-	$(CC) $(UNIT_SAN) $^ -pthread -lcmocka -ljansson -o $@
+	$(CC) $(UNIT_SAN) $^ -pthread -lcmocka -ljansson -lzstd -o $@
 
 scrimctl: $(BUILD)/scrimctl
 

@@ -157,7 +157,7 @@ void explain_text(char *text, size_t size, enum scrim_op op, const struct reply 
 
 void explain(const struct session *session, const char *subject, enum scrim_op op, const struct reply *reply)
 {
-	char text[256];
+	char text[320];
 
 	explain_text(text, sizeof(text), op, reply);
 	complain(session, "%s: %s", subject, text);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "blocks.h"
+#include "kernel_map.h"
 #include "request.h"
 #include "verbs.h"
 #include "visit.h"
@@ -59,6 +60,7 @@ int main(int argc, char **argv)
 		.port = &linux_port,
 		.cpus = &linux_cpus,
 		.blocks = &linux_blocks,
+		.files = &linux_files,
 		.out = stdout,
 		.err = stderr,
 		.show_progress = isatty(STDERR_FILENO) == 1,

@@ -48,6 +48,13 @@ static const char *const reverse_names[] = {
 };
 _Static_assert(COUNT(reverse_names) == SCRIM_REVERSE_COUNT, "a name for each way to find occupants");
 
+static const char *const watch_names[] = {
+	[SCRIM_WATCH_NONE] = "none",
+	[SCRIM_WATCH_IMAGE] = "image",
+	[SCRIM_WATCH_DIRTY] = "dirty",
+};
+_Static_assert(COUNT(watch_names) == SCRIM_WATCH_COUNT, "a name for each watch");
+
 static const char *const cpu_mode_names[] = {
 	[SCRIM_CPU_WAITING] = "waiting", [SCRIM_CPU_STARTING] = "starting",       [SCRIM_CPU_GUARDED] = "guarded",
 	[SCRIM_CPU_NATIVE] = "native",   [SCRIM_CPU_TRANSLATING] = "translating", [SCRIM_CPU_PARKED] = "parked",
@@ -155,6 +162,11 @@ const char *name_of_reverse(uint64_t reverse)
 {
 	return LOOK_UP(reverse_names, reverse);
 }
+const char *name_of_watch(uint64_t watch)
+{
+	return LOOK_UP(watch_names, watch);
+}
+
 const char *name_of_cpu_mode(uint64_t mode)
 {
 	return LOOK_UP(cpu_mode_names, mode);

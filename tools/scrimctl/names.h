@@ -11,6 +11,7 @@ const char *name_of_vendor(uint64_t vendor);
 const char *name_of_backend(uint64_t backend);
 const char *name_of_reverse(uint64_t reverse);
 const char *name_of_iommu(uint64_t iommu);
+const char *name_of_watch(uint64_t watch);
 const char *name_of_cpu_mode(uint64_t mode);
 const char *name_of_op(uint64_t op);
 const char *name_of_exit(uint64_t cause);

@@ -19,12 +19,14 @@ enum exit_code {
 struct port_ops;
 struct cpu_ops;
 struct block_ops;
+struct kernel_files;
 
 struct session {
 	const struct port_ops *port;
 	const struct cpu_ops *cpus;
 	const struct block_ops *blocks;
-	void *context; /* handed to all three; the tests' fake machine */
+	const struct kernel_files *files;
+	void *context; /* handed to the three ops; the tests' fake machine */
 	FILE *out;
 	FILE *err;
 	bool show_progress;                       /* err is a terminal */

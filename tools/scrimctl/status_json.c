@@ -223,6 +223,19 @@ static json_t *machine_counters(const struct status *status)
 	return counters(status, keys);
 }
 
+static json_t *watch(const struct status *status)
+{
+	static const struct counter keys[] = {
+		{ "frames", SCRIM_INFO_WATCH_FRAMES },
+		{ "copies", SCRIM_INFO_IMAGE_COPIES },
+		COUNTER_END,
+	};
+	json_t *object = counters(status, keys);
+
+	json_put(&object, "kind", json_string(name_of_watch(status->info[SCRIM_INFO_WATCH])));
+	return object;
+}
+
 static json_t *time_of(const struct status *status, enum scrim_info ticks, double units_per_second)
 {
 	double seconds;
@@ -272,6 +285,7 @@ json_t *status_json(const struct status *status)
 	json_put(&root, "counters", machine_counters(status));
 	json_put(&root, "v2m", v2m(status));
 	json_put(&root, "iommu", iommu(status));
+	json_put(&root, "watch", watch(status));
 	json_put(&root, "last_operation", last_operation(status));
 	return root;
 }

@@ -40,6 +40,8 @@ static void print_memory(FILE *out, const struct status *status)
 	fprintf(out, "memory     %s of Scrim's own: %s fixed (code and data %s), the rest by reserve=; map %s now\n",
 		text_bytes(all, info[SCRIM_INFO_VMM_BYTES]), text_bytes(fixed, info[SCRIM_INFO_FIXED_BYTES]),
 		text_bytes(image, info[SCRIM_INFO_IMAGE_BYTES]), text_bytes(map, info[SCRIM_INFO_MAP_BYTES]));
+	fprintf(out, "watch      %s; %" PRIu64 " frames for an image's copies of pages, %" PRIu64 " made by the last\n",
+		name_of_watch(info[SCRIM_INFO_WATCH]), info[SCRIM_INFO_WATCH_FRAMES], info[SCRIM_INFO_IMAGE_COPIES]);
 	fprintf(out,
 		"counters   %" PRIu64 " switches, %" PRIu64 " kicks, %" PRIu64 " flushes, %" PRIu64 " pages moved, %" PRIu64
 		" batches\n",

@@ -10,6 +10,7 @@ static const struct verb *const verbs[] = {
 	&verb_status,  &verb_virtualize, &verb_devirtualize, &verb_move,
 	&verb_scatter, &verb_share,      &verb_lend,         &verb_retire,
 	&verb_check,   &verb_map,        &verb_top,          &verb_trace,
+	&verb_snapshot, &verb_dirty,
 };
 
 #define VERB_COUNT (sizeof(verbs) / sizeof(verbs[0]))
@@ -44,6 +45,8 @@ static const char help_tail[] =
 	"  scrimctl share                  equal pages to one frame\n"
 	"  scrimctl lend 512M              more free frames, out of Linux's memory\n"
 	"  scrimctl retire 0x3f52a000      a frame whose memory fails is never used again\n"
+	"  scrimctl snapshot -o image      all RAM as of one instant, as an ELF core\n"
+	"  scrimctl dirty --seconds 5      which pages are written\n"
 	"  scrimctl check                  do all invariants of the map hold?\n"
 	"  scrimctl map --watch            RAM as a picture, live\n"
 	"  scrimctl devirtualize           every page home, virtualized -> native\n"
@@ -55,7 +58,7 @@ static void print_help(FILE *stream)
 {
 	fputs(help_head, stream);
 	for (size_t i = 0; i < VERB_COUNT; i++)
-		fprintf(stream, "  %-13s %-18s %s\n", verbs[i]->name, verbs[i]->arguments, verbs[i]->summary);
+		fprintf(stream, "  %-13s %-21s %s\n", verbs[i]->name, verbs[i]->arguments, verbs[i]->summary);
 	fputs(help_tail, stream);
 }
 

@@ -26,6 +26,8 @@ extern const struct verb verb_check;
 extern const struct verb verb_map;
 extern const struct verb verb_top;
 extern const struct verb verb_trace;
+extern const struct verb verb_snapshot;
+extern const struct verb verb_dirty;
 
 /* All of scrimctl: argv as main() got it. */
 enum exit_code scrimctl_run(const struct session *session, int argc, char **argv) MUST_CHECK;

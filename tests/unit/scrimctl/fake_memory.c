@@ -4,14 +4,18 @@
 
 #include <string.h>
 
-static const struct range low_ram = { 0x1000, 0x9f000 };
-static const struct range ram_below = { FAKE_RAM_START, FAKE_OWN_START };
-static const struct range ram_above = { FAKE_OWN_END, FAKE_RAM_END };
+static const struct range all_ram[] = {
+	{ 0x1000, 0x9f000 },
+	{ FAKE_RAM_START, FAKE_OWN_START },
+	{ FAKE_OWN_END, FAKE_RAM_END },
+};
 
 void fake_memory_reset(struct fake_memory *memory)
 {
 	memset(memory, 0, sizeof(*memory));
 	memory->frames_free = 1024;
+	memory->ram = all_ram;
+	memory->ram_count = sizeof(all_ram) / sizeof(all_ram[0]);
 	memory->reverse = SCRIM_REVERSE_BACKMAP;
 	for (unsigned i = 0; i < FAKE_BLOCKS; i++)
 		memory->blocks[i] = (struct fake_block){ .online = true, .removable = true };
@@ -24,7 +28,7 @@ static bool covers(struct range outer, struct range inner)
 
 static bool in_ram(struct range range)
 {
-	return covers(low_ram, range) || covers(ram_below, range) || covers(ram_above, range);
+	return covers(all_ram[0], range) || covers(all_ram[1], range) || covers(all_ram[2], range);
 }
 
 static bool aligned(uint64_t start, uint64_t end)
@@ -78,9 +82,9 @@ static void ranges_cut(struct fake_ranges *ranges, struct range range)
 
 void fake_manage_all(struct fake_memory *memory)
 {
-	fake_ranges_add(&memory->managed, low_ram);
-	fake_ranges_add(&memory->managed, ram_below);
-	fake_ranges_add(&memory->managed, ram_above);
+	fake_ranges_add(&memory->managed, all_ram[0]);
+	fake_ranges_add(&memory->managed, all_ram[1]);
+	fake_ranges_add(&memory->managed, all_ram[2]);
 }
 
 uint64_t fake_pages_of(const struct fake_ranges *ranges)
@@ -348,13 +352,12 @@ static uint32_t list_item(const struct range *items, uint64_t count, uint64_t in
 
 uint32_t fake_range(const struct fake_memory *memory, uint64_t index, uint64_t kind, uint64_t result[2])
 {
-	const struct range ram[] = { low_ram, ram_below, ram_above };
 	const struct range own = { FAKE_OWN_START, FAKE_OWN_END };
 	const struct range frames = { FAKE_FRAME, 0x7f400000 };
 
 	switch (kind) {
 	case SCRIM_RANGE_RAM:
-		return list_item(ram, 3, index, result);
+		return list_item(memory->ram, memory->ram_count, index, result);
 	case SCRIM_RANGE_OWN:
 		return list_item(&own, 1, index, result);
 	case SCRIM_RANGE_FRAMES:

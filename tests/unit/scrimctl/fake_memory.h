@@ -38,6 +38,8 @@ struct fake_block {
 };
 
 struct fake_memory {
+	const struct range *ram; /* of the OS's */
+	unsigned ram_count;
 	struct fake_ranges managed, lent, retired;
 	uint64_t sharers;           /* pages that are in each frame beside its own */
 	uint64_t told_physical, told_machine; /* a machine check's address; 0: none */

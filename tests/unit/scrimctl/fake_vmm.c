@@ -35,6 +35,7 @@ void fake_reset(struct fake *fake)
 	fake->columns = 80;
 	fake->trace_ring = 8;
 	fake_memory_reset(&fake->memory);
+	fake_watch_reset(&fake->watch);
 	fake->tsc_hz = 2000000000;
 	fake->iommu = SCRIM_IOMMU_VTD;
 	fake->iommu_faults = 7;
@@ -136,6 +137,12 @@ static uint64_t info(const struct fake *fake, uint64_t what)
 		return 2 << 8 | 0x1f << 3 | 3;
 	case SCRIM_INFO_IOMMU_FAULT_ADDRESS:
 		return 0x12345000;
+	case SCRIM_INFO_WATCH:
+		return fake->watch.kind;
+	case SCRIM_INFO_WATCH_FRAMES:
+		return fake->watch.frames;
+	case SCRIM_INFO_IMAGE_COPIES:
+		return 77;
 	default:
 		return 1000 + what; /* told apart in the output */
 	}
@@ -376,9 +383,60 @@ static void do_abort(struct fake *fake)
 	fake->memory.remapping = (struct range){ 0, 0 };
 }
 
+static uint32_t do_watch(struct fake *fake, uint64_t kind, uint64_t result[2])
+{
+	uint64_t cpus = 0;
+
+	if (kind != SCRIM_WATCH_NONE && fake->state != SCRIM_VIRTUALIZED) {
+		result[0] = fake_state(fake);
+		return SCRIM_ESTATE;
+	}
+	for (unsigned i = 0; i < fake->cpu_count; i++)
+		cpus += in_os(&fake->cpus[i]);
+	return fake_watch_begin(&fake->watch, kind, cpus, result);
+}
+
+static uint32_t do_image_cpu(const struct fake *fake, const uint64_t argument[2], uint64_t result[2])
+{
+	if (argument[0] >= fake->cpu_count || argument[1] >= SCRIM_REG_COUNT || !in_os(&fake->cpus[argument[0]]))
+		return SCRIM_EINVAL;
+	result[0] = fake_image_register(argument[0], argument[1]);
+	return SCRIM_OK;
+}
+
+/* Watches, and what they keep from being served. SCRIM_STATUS_COUNT: the operation is none of these. */
+static uint32_t do_watched(struct fake *fake, uint32_t op, const uint64_t argument[2], uint64_t result[2])
+{
+	uint32_t status;
+
+	switch (op) {
+	case SCRIM_OP_WATCH:
+		return do_watch(fake, argument[0], result);
+	case SCRIM_OP_IMAGE_READ:
+		status = fake_image_read(&fake->watch, argument, result);
+		result[0] = status == SCRIM_ESTATE ? fake_state(fake) : result[0];
+		return status;
+	case SCRIM_OP_IMAGE_CPU:
+		return do_image_cpu(fake, argument, result);
+	case SCRIM_OP_DIRTY:
+		status = fake_dirty(&fake->watch, argument[0], result);
+		result[0] = status == SCRIM_ESTATE ? fake_state(fake) : result[0];
+		return status;
+	case SCRIM_OP_DEVIRTUALIZE:
+		fake->watch.kind = SCRIM_WATCH_NONE;
+		return SCRIM_STATUS_COUNT;
+	default:
+		return fake->watch.kind != SCRIM_WATCH_NONE ? SCRIM_EWATCH : SCRIM_STATUS_COUNT;
+	}
+}
+
 /* The operations that the state table rules. */
 static uint32_t do_transition(struct fake *fake, uint32_t op, const uint64_t argument[2], uint64_t result[2])
 {
+	uint32_t status = do_watched(fake, op, argument, result);
+
+	if (status != SCRIM_STATUS_COUNT)
+		return status;
 	if ((states_of(op) >> fake->state & 1) == 0) {
 		result[0] = fake_state(fake);
 		return SCRIM_ESTATE;

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "fake_memory.h"
+#include "fake_watch.h"
 #include "request.h"
 #include "visit.h"
 
@@ -64,6 +65,7 @@ struct fake {
 	struct fake_cpu cpus[FAKE_CPUS];
 	unsigned cpu_count;
 	struct fake_memory memory;
+	struct fake_watch watch;
 	uint64_t pause_us; /* the estimate */
 	uint64_t tsc_hz;
 	enum scrim_iommu iommu;

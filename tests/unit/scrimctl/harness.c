@@ -13,6 +13,8 @@
 
 struct fake *fake;
 char *out, *err;
+size_t out_size;
+struct kernel_files files = { .kcore = "/nonexistent", .vmcoreinfo = "/nonexistent" };
 
 void forget_output(void)
 {
@@ -24,9 +26,9 @@ void forget_output(void)
 enum exit_code run(const char *line)
 {
 	char text[256], *words[WORDS_MAX + 1] = { text };
-	size_t out_size, err_size;
+	size_t err_size;
 	struct session session = { .port = &fake_port, .cpus = &fake_cpu_ops,
-				   .blocks = &fake_block_ops, .context = fake };
+				   .blocks = &fake_block_ops, .files = &files, .context = fake };
 	enum exit_code code;
 	int count = 1;
 	char *rest = NULL;

@@ -8,12 +8,15 @@
 #include <jansson.h>
 
 #include "fake_vmm.h"
+#include "kernel_map.h"
 #include "session.h"
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 extern struct fake *fake; /* in shared memory: it outlives a tool that is killed */
 extern char *out, *err;   /* of the last run */
+extern size_t out_size;
+extern struct kernel_files files; /* of the fake OS; at first there are none */
 
 void forget_output(void);
 
@@ -57,3 +60,5 @@ int tests_of_move(void);
 int tests_of_retire(void);
 int tests_of_killed(void);
 int tests_of_watchers(void);
+int tests_of_snapshot(void);
+int tests_of_dirty(void);

@@ -10,5 +10,6 @@ int main(void)
 	if (fake == MAP_FAILED)
 		return 1;
 	return tests_of_words() + tests_of_status() + tests_of_switch() + tests_of_portions() + tests_of_sweep() +
-	       tests_of_lend() + tests_of_move() + tests_of_retire() + tests_of_killed() + tests_of_watchers();
+	       tests_of_lend() + tests_of_move() + tests_of_retire() + tests_of_killed() + tests_of_watchers() +
+	       tests_of_snapshot() + tests_of_dirty();
 }

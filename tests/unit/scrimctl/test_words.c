@@ -177,7 +177,7 @@ static void test_help_and_version(void **state)
 		assert_non_null(strstr(out, verbs[i]));
 	assert_done("-h");
 	assert_done("--version");
-	assert_non_null(strstr(out, "ABI 2"));
+	assert_non_null(strstr(out, "ABI 3"));
 	for (size_t i = 0; i < COUNT(verbs); i++) {
 		snprintf(line, sizeof(line), "%s --help", verbs[i]);
 		assert_done(line);
@@ -288,7 +288,7 @@ static void test_connect(void **state)
 		assert_refused(verbs[i], "does not run on Scrim");
 		fake_reset(fake);
 		fake->abi = 7;
-		assert_refused(verbs[i], "speaks ABI 7 and this scrimctl ABI 2");
+		assert_refused(verbs[i], "speaks ABI 7 and this scrimctl ABI 3");
 		assert_int_equal(fake->requests, 1);
 		fake_reset(fake);
 		fake->refuse = true;
