@@ -4,7 +4,7 @@
 # packages makes a second run free. The disk that a real Debian is booted from is made once, and again when what makes it changes.
 SETUP_BUILD := gcc gcc-multilib libc6-dev binutils make clang clang-tidy clang-format libclang-rt-14-dev libcmocka-dev libjansson-dev spin \
 	       python3 gawk git lcov universal-ctags libzydis-dev libxxhash-dev \
-	       debhelper console-setup-linux
+	       build-essential debhelper console-setup-linux
 SETUP_MACHINE := qemu-system-x86 ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools dosfstools busybox-static \
 		 stress-ng kexec-tools cpio memtest86+ kmod xz-utils zstd \
 		 memtester redis-server \
