@@ -7,7 +7,7 @@ import re
 
 import disk
 from machine import BUILD, KERNEL_ARGS, MachineError
-from registry import BOTH, SOAK, check, check_equal, test
+from registry import SOAK, check, check_equal, test
 from test_disk import CPUS, MEMORY, errors, wait_multi_user
 
 APT_TIMEOUT = 300
@@ -142,7 +142,7 @@ def install_and_purge(t, firmware):
           f"{len(before.splitlines())} lines on /boot, /etc and packages are what they were")
 
 
-@test("install-bios", cost=90, when=BOTH)
+@test("install-bios", cost=100)
 def install_bios(t):
     install_and_purge(t, "bios")
 
