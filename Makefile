@@ -12,6 +12,7 @@ include mk/setup.mk
 include mk/model.mk
 include mk/system.mk
 include mk/lint.mk
+include mk/package.mk
 include mk/demo.mk
 -include mk/bench.mk
 

@@ -14,6 +14,8 @@ import re
 import subprocess
 import sys
 
+from check_messages import check_messages
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/*.md", "docs/decisions/*.md")
 PLACES = r"(?:src|abi|tools|tests|docs|mk|demo|bench)/"
@@ -27,6 +29,7 @@ def main():
         (ROOT / "README.md").write_text(readme_with_demo())
         return 0
     complaints = check_intercepts() + check_abi() + check_claims() + check_invariants() + check_decisions() + check_demo()
+    complaints += check_messages() + check_version()
     for path in documents():
         complaints += check_paths(path) + check_links(path) + check_targets(path) + check_names(path)
     for complaint in complaints:
@@ -164,6 +167,13 @@ def check_decisions():
             if part not in path.read_text():
                 complaints.append(f"{shown(path)}: has no {part}")
     return complaints
+
+
+def check_version():
+    """The package's version is Scrim's."""
+    version = ".".join(re.findall(r"SCRIM_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)u", text_of("src/base/version.h")))
+    said = re.match(r"scrim \((.*?)\)", text_of("debian/changelog"))
+    return [] if said and said[1] == version else [f"debian/changelog: begins with another version than src/base/version.h has ({version})"]
 
 
 # --- the demonstration ------------------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@
 # tests boot are only downloaded and unpacked under $(BUILD)/images, never installed. A stamp named after the lists of
 # packages makes a second run free. The disk that a real Debian is booted from is made once, and again when what makes it changes.
 SETUP_BUILD := gcc gcc-multilib libc6-dev binutils make clang clang-tidy clang-format libclang-rt-14-dev libcmocka-dev libjansson-dev libzstd-dev spin \
-	       python3 gawk git lcov universal-ctags libzydis-dev libxxhash-dev
+	       python3 gawk git lcov universal-ctags libzydis-dev libxxhash-dev \
+	       build-essential debhelper console-setup-linux
 SETUP_MACHINE := qemu-system-x86 ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools dosfstools busybox-static \
-		 stress-ng kexec-tools cpio memtest86+ console-setup-linux kmod xz-utils zstd \
+		 stress-ng kexec-tools cpio memtest86+ kmod xz-utils zstd \
 		 memtester redis-server gdb \
 		 debootstrap dpkg-dev ethtool fdisk e2fsprogs
 SETUP_KERNELS := cloud=linux-image-cloud-amd64 full=linux-image-amd64

@@ -13,6 +13,7 @@ initramfs:
 test-parts: setup
 	$(MAKE) --no-print-directory all unit-build guest-build broken
 	$(MAKE) --no-print-directory initramfs
+	$(MAKE) --no-print-directory deb
 
 # All tests in about half an hour on two cores.
 .PHONY: test

@@ -42,8 +42,10 @@ def scrim_entry(options="", args=""):
     return [f"multiboot2 {_SCRIM} {options}", f"module2 {_KERNEL} {DISK_ARGS} {args}", f"module2 {_INITRD}"]
 
 
-def make_disk(work, entry):
-    """A disk in `work` whose GRUB runs the commands of `entry` at once: Scrim, scrimctl and the programs of build/guest are on it."""
+def make_disk(work, entry, files=None):
+    """A disk in `work` whose GRUB runs the commands of `entry` at once. `files`: {path on it: path here}, or None for Scrim,
+    scrimctl and the programs of build/guest.
+    """
     base = DEBIAN / "disk.raw"
     if not base.exists():
         raise MachineError(f"{base} is missing: `make setup` makes it")
@@ -52,10 +54,13 @@ def make_disk(work, entry):
     config.write_text(_CONFIG.format(commands="\n".join(entry)))
     disk = work / "disk.raw"
     subprocess.run(["cp", "--sparse=always", "--reflink=auto", str(base), str(disk)], check=True)
-    programs = [BUILD / "scrimctl", *sorted((BUILD / "guest").iterdir())]
-    _write_files(work, disk, {"/boot/grub/grub.cfg": config, _SCRIM: BUILD / "scrim.elf",
-                              **{f"{_PROGRAMS}/{program.name}": program for program in programs}})
+    _write_files(work, disk, {"/boot/grub/grub.cfg": config, **(_what_is_built() if files is None else files)})
     return disk
+
+
+def _what_is_built():
+    programs = [BUILD / "scrimctl", *sorted((BUILD / "guest").iterdir())]
+    return {_SCRIM: BUILD / "scrim.elf", **{f"{_PROGRAMS}/{program.name}": program for program in programs}}
 
 
 def _write_files(work, disk, files):
