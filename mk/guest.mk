@@ -5,7 +5,7 @@ GUEST_DIR := tests/guest
 GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
 GUEST_LDFLAGS := -static -pthread -Wl,-s
 GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost switcher hammer \
-		  twins stepcost redisload keys netload hold diskload)
+		  twins stepcost redisload keys netload hold diskload edu)
 # The same for i386 kernels; scrimctl for them: tools.mk.
 GUEST_I386_PROGRAMS := $(addprefix $(BUILD)/guest-i386/,load work ask switcher)
 GUEST_IMAGES := $(addprefix $(BUILD)/guest-image/,multiboot_guest.elf paging_guest.elf)
@@ -30,6 +30,7 @@ $(BUILD)/guest/keys: $(call guest-obj,keys.o)
 $(BUILD)/guest/netload: $(call guest-obj,netload.o netload_tcp.o netload_udp.o guest_util.o)
 $(BUILD)/guest/hold: $(call guest-obj,hold.o)
 $(BUILD)/guest/diskload: $(call guest-obj,diskload.o guest_util.o)
+$(BUILD)/guest/edu: $(call guest-obj,edu.o guest_util.o)
 $(BUILD)/guest/ask: $(call guest-obj,ask.o guest_util.o)
 $(BUILD)/guest/switchcost: $(call guest-obj,switchcost.o guest_util.o)
 GUEST_PORTFUZZ_OBJ := $(call guest-obj,portfuzz.o portfuzz_insn.o portfuzz_judge.o portfuzz_model.o portfuzz_snapshot.o \
