@@ -2,10 +2,7 @@
 /*
  * Requests of a disk, past the page cache, of which every byte is known. Each thread writes a piece of its own part of
  * the disk, spoils its buffer, reads the piece back into it and compares. Runs until SIGTERM, then prints what came of
- * it as JSON; the exit status is 1 when a byte was wrong.
- *
- * A piece is two pages, so that a request names both itself. All buffers lie in one large page, where there is one: so
- * their neighbours in memory are nobody else's.
+ * it as JSON; the exit status is 1 when a byte was wrong. A piece is two pages, so that a request names both itself.
  */
 #include "guest_util.h"
 
@@ -26,7 +23,6 @@
 #define WORDS       (PIECE / sizeof(uint64_t))
 #define WRONG_SHOWN 20u
 #define SPOILT      0xa5
-#define LARGE_PAGE  (2ul << 20)
 
 struct diskload_thread {
 	pthread_t thread;
@@ -89,24 +85,13 @@ static void *run(void *context)
 	return NULL;
 }
 
-static uint64_t *make_buffers(void)
-{
-	uint8_t *memory = mmap(NULL, 2 * LARGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (memory == MAP_FAILED)
-		diskload_fail("memory");
-	memory += -(uintptr_t)memory % LARGE_PAGE;
-	(void)madvise(memory, LARGE_PAGE, MADV_HUGEPAGE);
-	if (mlock(memory, THREADS * PIECE) != 0)
-		diskload_fail("memory");
-	return (uint64_t *)(void *)memory;
-}
-
 static void start(struct diskload_thread *thread, unsigned index)
 {
 	thread->first = index * thread->pieces;
 	thread->random = index;
-	thread->buffer += index * WORDS;
+	thread->buffer = mmap(NULL, PIECE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	if (thread->buffer == MAP_FAILED || mlock(thread->buffer, PIECE) != 0)
+		diskload_fail("memory");
 	if (pthread_create(&thread->thread, NULL, run, thread) != 0)
 		diskload_fail("thread");
 }
@@ -127,11 +112,8 @@ int main(int argc, char **argv)
 	if (bytes < (off_t)(THREADS * PIECE))
 		diskload_fail(argv[1]);
 	signal(SIGTERM, on_end);
-	const struct diskload_thread one = { .disk = disk,
-					     .pieces = (uint64_t)bytes / PIECE / THREADS,
-					     .buffer = make_buffers() };
 	for (unsigned i = 0; i < THREADS; i++) {
-		thread[i] = one;
+		thread[i] = (struct diskload_thread){ .disk = disk, .pieces = (uint64_t)bytes / PIECE / THREADS };
 		start(&thread[i], i);
 	}
 	for (unsigned i = 0; i < THREADS; i++) {

@@ -82,12 +82,9 @@ def buffers(machine, found):
     return {address & -PAGE for request in requests for address in request[1:3] if address}
 
 
-def one_round(machine, ranges, number):
-    """Away and home. Returns how many pages."""
-    machine.must("scrimctl virtualize")
-    moved = scatter(machine, ranges, number)
+def home(machine):
+    """All pages that are away, and NATIVE."""
     machine.must("scrimctl devirtualize >/dev/null && scrimctl check", 600)
-    return moved
 
 
 @test("nvme-queues-move", cost=30)
@@ -100,7 +97,9 @@ def nvme_queues_move(t):
         with quiet_log(machine):
             load = start_load(machine)
             for number in range(t.pick(8, 200)):
-                moved += one_round(machine, ranges, number)
+                machine.must("scrimctl virtualize")
+                moved += scatter(machine, ranges, number)
+                home(machine)
                 check(load.poll() is None, "diskload has ended:", load.output() if load.poll() is not None else "")
             verified = stop_load(machine, load)
         vtd.check_quiet(machine, "while queues moved")
@@ -114,8 +113,8 @@ def signs(machine, job, before):
     return found + [line for line in machine.dmesg()[len(before):] if re.search(r"nvme.*(timeout, (aborting|reset)|invalid id|I/O Error)", line)]
 
 
-def find_wrong(t, pages, **how):
-    """The same rounds, with these pages, until something is wrong. Prints what."""
+def find_wrong(t, displace, **how):
+    """Rounds of displace(machine, queues, number of the round), which Scrim undoes, until something is wrong. Prints what."""
     with disk_machine(t, **how) as machine:
         machine.wait_ready()
         before = machine.dmesg()
@@ -124,8 +123,9 @@ def find_wrong(t, pages, **how):
             machine.must("sleep 1")
             made = queues(machine)
             while not found and number < BROKEN_ROUNDS_MAX:
-                one_round(machine, pages(machine, made), number)
+                displace(machine, made, number)
                 found = signs(machine, load, before)
+                home(machine)
                 number += 1
         except MachineError:
             found += DIED.findall(machine.console)
@@ -133,13 +133,25 @@ def find_wrong(t, pages, **how):
     print(f"figure: after {number} rounds: {found[0]}")
 
 
+def scatter_queues(machine, made, number):
+    """As nvme-queues-move does."""
+    machine.must("scrimctl virtualize")
+    scatter(machine, runs(pages_of(made)), number)
+
+
+def move_buffers(machine, made, _):
+    """Pages of data go to free frames: what the disk writes to the old ones then is nobody else's."""
+    pages = " ".join(f"{page:#x}" for page in sorted(buffers(machine, made)))
+    machine.must(f"scrimctl virtualize && scrimctl move {pages} >/dev/null && sleep 1")
+
+
 @test("nvme-shows-lost-merge", cost=25)
 def nvme_shows_lost_merge(t):
     """The test can fail: without the merge completions are lost."""
-    find_wrong(t, lambda _, made: runs(pages_of(made)), scrim=BUILD / "broken/slow-no-merge.elf", extra=vtd.arguments())
+    find_wrong(t, scatter_queues, scrim=BUILD / "broken/slow-no-merge.elf", extra=vtd.arguments())
 
 
 @test("nvme-shows-lost-update", cost=20)
 def nvme_shows_lost_update(t):
     """The test can fail: told that no device writes anywhere, Scrim moves pages under a disk that goes on with the old frames."""
-    find_wrong(t, lambda machine, made: runs(buffers(machine, made)), options=f"{OPTIONS} dma-free=all")
+    find_wrong(t, move_buffers, options=f"{OPTIONS} dma-free=all")
