@@ -5,7 +5,7 @@ GUEST_DIR := tests/guest
 GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
 GUEST_LDFLAGS := -static -pthread -Wl,-s
 GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost switcher hammer \
-		  twins stepcost redisload keys netload hold chain pour writer pacer)
+		  twins stepcost redisload keys netload hold chain pour writer pacer diskload edu)
 # The same for i386 kernels; scrimctl for them: tools.mk.
 GUEST_I386_PROGRAMS := $(addprefix $(BUILD)/guest-i386/,load work ask switcher)
 GUEST_IMAGES := $(addprefix $(BUILD)/guest-image/,multiboot_guest.elf paging_guest.elf)
@@ -33,6 +33,8 @@ $(BUILD)/guest/chain: $(call guest-obj,chain.o guest_util.o)
 $(BUILD)/guest/pour: $(call guest-obj,pour.o)
 $(BUILD)/guest/pacer: $(call guest-obj,pacer.o guest_util.o)
 $(BUILD)/guest/writer: $(call guest-obj,writer.o guest_util.o)
+$(BUILD)/guest/diskload: $(call guest-obj,diskload.o guest_util.o)
+$(BUILD)/guest/edu: $(call guest-obj,edu.o guest_util.o)
 $(BUILD)/guest/ask: $(call guest-obj,ask.o guest_util.o)
 $(BUILD)/guest/switchcost: $(call guest-obj,switchcost.o guest_util.o)
 GUEST_PORTFUZZ_OBJ := $(call guest-obj,portfuzz.o portfuzz_insn.o portfuzz_judge.o portfuzz_model.o portfuzz_snapshot.o \

@@ -2,9 +2,9 @@
 # `make install` puts Scrim where a Debian has such things, below DESTDIR; `make deb` makes a package of that (debian/).
 DEB_VERSION = $(shell sed -n '1 s/.*(\(.*\)).*/\1/p' debian/changelog)
 DEB = $(BUILD)/scrim_$(DEB_VERSION)_amd64.deb
-UNITS := $(wildcard packaging/*.service packaging/*.timer)
+UNITS := $(wildcard packaging/*.service packaging/*.timer tools/rasdaemon/*.service)
 PACKAGED := $(addprefix debian/,changelog control copyright rules postinst postrm source/format scrim.lintian-overrides) \
-	    packaging/grub.d/20_linux_scrim packaging/default/scrim packaging/completion/scrimctl docs/man/scrim.7 docs/man/scrimctl.8 $(UNITS)
+	    packaging/grub.d/20_linux_scrim packaging/default/scrim packaging/completion/scrimctl docs/man/scrim.7 docs/man/scrimctl.8 tools/rasdaemon/scrim-retire-ce $(UNITS)
 
 .PHONY: install deb
 install: all ## put what was built into a Debian's places below DESTDIR
@@ -13,6 +13,7 @@ install: all ## put what was built into a Debian's places below DESTDIR
 	$(Q)install -D -m 755 packaging/grub.d/20_linux_scrim $(DESTDIR)/etc/grub.d/20_linux_scrim
 	$(Q)install -D -m 644 packaging/default/scrim $(DESTDIR)/etc/default/scrim
 	$(Q)install -D -m 644 packaging/completion/scrimctl $(DESTDIR)/usr/share/bash-completion/completions/scrimctl
+	$(Q)install -D -m 755 tools/rasdaemon/scrim-retire-ce $(DESTDIR)/usr/lib/scrim/scrim-retire-ce
 	$(Q)install -D -m 644 docs/man/scrim.7 $(DESTDIR)/usr/share/man/man7/scrim.7
 	$(Q)install -D -m 644 docs/man/scrimctl.8 $(DESTDIR)/usr/share/man/man8/scrimctl.8
 	$(Q)$(foreach unit,$(UNITS),install -D -m 644 $(unit) $(DESTDIR)/lib/systemd/system/$(notdir $(unit));)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns the bits. An entry is present with either right. What lies at the interrupt range of the processors is no memory for a device: a
- * write there is a message, which no table may map (VT-d specification, 3.14). Two sizes of one translation may be cached at once and mean the same (6.2.4).
+ * write there is a message, which no table may map (VT-d specification, 3.14). Two sizes of one translation may be cached at once and mean the same (6.2.4.1).
  */
 #include "iommu/vtd_format.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Provides the registers and the structures in memory of Intel VT-d, under the manual's names (Intel Virtualization Technology for Directed
- * I/O, Architecture Specification, revision 3.3: chapter 10 registers, 9 tables, 6.5.2 the queue). Offsets are from a unit's base; each register
- * is accessed in its own width.
+ * I/O, Architecture Specification, revision 3.3: chapter 10 registers, 9 tables, 6.5.2 the queue; in revision 5.10 chapter 10 is 11, and 3.14 is
+ * 3.15). Offsets are from a unit's base; each register is accessed in its own width.
  */
 #pragma once
 

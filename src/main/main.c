@@ -190,6 +190,8 @@ static void read_machine(void)
 		refuse("a CPU has an APIC id of 255 or more, which needs interrupt remapping: booting without Scrim");
 }
 
+#define OWN_BOUNDARIES 2u /* where Scrim's own block begins and ends, which devices' tables do not map */
+
 /* Pages of the Identity root: see xlat_nested.c's build(). */
 static uint64_t identity_tables(uint32_t bits, bool has_1g, uint32_t boundaries)
 {
@@ -245,7 +247,7 @@ static void measure_demand(void)
 	if (boot.iommu.kind != SCRIM_IOMMU_NONE) {
 		const struct dma_limits *limits = &boot.iommu.limits;
 		boot.demand.fixed_bytes += iommu_fixed_bytes(&boot.iommu) + dma_fixed_bytes((uint32_t)cpus) + align_up(near_bytes(boot.ram_end), PAGE_SIZE);
-		boot.demand.fixed_tables += identity_tables(limits->address_bits, limits->has_1g, 0);
+		boot.demand.fixed_tables += identity_tables(limits->address_bits, limits->has_1g, OWN_BOUNDARIES);
 	}
 	boot.demand.reserve_bytes = boot.options.reserve_bytes;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns machine.dma: when devices translate, their table, and the copy of a page that a device may be writing. Their entries are never absent,
- * since a device cannot be made to wait:
+ * Owns machine.dma: when devices translate, their table, and the copy of a page that a device may be writing. Scrim's own block is not in the
+ * table: a device that strays there is refused. Entries of pages are never absent, since a device cannot be made to wait:
  *
  *     CPUs' entry     from, absent .......................... absent, to
  *     devices' entry  from ......... copy ... to, drained ... merge, to
@@ -42,6 +42,8 @@ void dma_init(const struct dma_ops *ops, const struct dma_limits *limits, void *
 	dma->xlat.port.wrote = ops->wrote;
 	dma->xlat.address_bits = limits->address_bits;
 	dma->xlat.has_1g = limits->has_1g;
+	dma->xlat.hole_start = machine.memory.own_start;
+	dma->xlat.hole_end = machine.memory.own_end;
 	dma->rooms = memory;
 	dma->room_taken = (uint32_t *)(void *)(dma->rooms + machine.cpu_count * DMA_GROUP * PAGE_WORDS);
 	/* Cannot fail: own.c keeps back the pages that the Identity root takes. */

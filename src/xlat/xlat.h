@@ -91,6 +91,8 @@ struct xlat {
 	/* Entries that are larger than a memory type range would be of undefined type; 0 where none starts or ends. */
 	const uint64_t *boundary;
 	uint32_t boundary_count;
+	/* What is not mapped at all, whatever the format says: whole 2 MiB, none of it ever a page of the map's; 0, 0: nothing. */
+	uint64_t hole_start, hole_end;
 };
 
 extern const struct xlat_ops xlat_native;

@@ -57,6 +57,11 @@ static bool is_in_hole(const struct xlat_format *format, uint64_t address)
 	return format->apart_is_hole && address >= format->apart_start && address < format->apart_end;
 }
 
+static bool meets_own_hole(const struct xlat *xlat, uint64_t start, uint64_t end)
+{
+	return xlat->hole_start < end && xlat->hole_end > start;
+}
+
 /* Fills `table`, of the level below `level`, with Identity leaves for [start, start + size of the entry). */
 static void fill_identity(const struct xlat *xlat, uint64_t *table, uint64_t start, uint32_t level)
 {
@@ -75,7 +80,9 @@ static bool must_be_split(const struct xlat *xlat, uint64_t start, uint32_t leve
 
 	if (level == 1)
 		return false;
-	if ((level == 3 && !xlat->has_1g) || start < FIRST_2M || (format->apart_start < end && format->apart_end > start))
+	if (level == 3 && (!xlat->has_1g || meets_own_hole(xlat, start, end)))
+		return true;
+	if (start < FIRST_2M || (format->apart_start < end && format->apart_end > start))
 		return true;
 	for (uint32_t i = 0; i < xlat->boundary_count; i++)
 		if (xlat->boundary[i] > start && xlat->boundary[i] < end)
@@ -88,6 +95,8 @@ static bool build_directory(struct xlat *xlat, uint64_t *directory, uint64_t sta
 {
 	for (uint64_t i = 0; i < TABLE_ENTRIES; i++) {
 		uint64_t address = start + (i << table_shift(2));
+		if (meets_own_hole(xlat, address, address + FIRST_2M))
+			continue;
 		directory[i] = leaf(xlat, address, 2);
 		if (!must_be_split(xlat, address, 2))
 			continue;

@@ -44,16 +44,22 @@ def check_follows(machine, pages, unit):
     return away
 
 
-def check_identity(tables, memory_bytes):
-    """One access in each 2 MiB below 4 GiB and as far as RAM goes; of the interrupts' range nothing is mapped."""
-    for address in range(0, max(4 << 30, memory_bytes), 2 << 20):
+def own_block(machine):
+    """Scrim's own block, as a range of addresses."""
+    return max((range(int(part["start"], 16), int(part["end"], 16)) for part in machine.status()["ranges"]["own"]), key=len)
+
+
+def check_identity(machine, tables):
+    """One access in each 2 MiB below 4 GiB and as far as RAM goes; of the interrupts' range and of Scrim's own block nothing is mapped."""
+    own = own_block(machine)
+    for address in range(0, max(4 << 30, machine.memory_bytes), 2 << 20):
         seen = tables.where(address)
-        if address in INTERRUPTS:
+        if address in INTERRUPTS or address in own:
             check_equal(seen, None, f"{address:#x} for a device")
         else:
             check_equal(seen and seen[0], address, f"{address:#x} for a device")
     check_equal(tables.where(INTERRUPTS[-1] + 1), (INTERRUPTS[-1] + 1, PAGE), "what follows the interrupts' range, for a device")
-    for address in (INTERRUPTS[0], INTERRUPTS[-1]):
+    for address in (INTERRUPTS[0], INTERRUPTS[-1], own[-1]):
         check_equal(tables.where(address), None, f"{address:#x} for a device")
 
 
@@ -62,7 +68,7 @@ def away_and_home(machine, boot, levels, part, unit):
     check(unit.is_translating(machine), "the unit does not translate")
     tables = unit.Tables(machine)
     check_equal(tables.levels, levels, "levels of the tables")
-    check_identity(tables, machine.memory_bytes)
+    check_identity(machine, tables)
     machine.must(f"scrimctl scatter --seed 1 --fraction {part} >/dev/null && scrimctl check", 300)
     status = machine.status()
     displaced, managed = status["pages"]["displaced"], status["pages"]["managed"]

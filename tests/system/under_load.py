@@ -44,9 +44,13 @@ def new_lines(before, after, allowed=CHANCE):
 
 @contextlib.contextmanager
 def quiet_log(machine, allowed=CHANCE):
-    """Fails if the kernel's log has got a new line by the end of the block."""
+    """Fails if the kernel's log has got a new line by the end of the block; prints those that it has got when the block itself fails."""
     before = machine.dmesg()
-    yield
+    try:
+        yield
+    except AssertionError:
+        print("the kernel's log meanwhile:", *new_lines(before, machine.dmesg(), allowed), sep="\n")
+        raise
     lines = new_lines(before, machine.dmesg(), allowed)
     check(not lines, "new lines in the kernel's log:\n" + "\n".join(lines[:40]))
 

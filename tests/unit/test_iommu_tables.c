@@ -12,6 +12,8 @@
 #define LINE 64u
 #define HOLE_START 0xfee00000ull
 #define HOLE_END 0xfef00000ull
+#define OWN_START (GIB(2) - MIB(4)) /* Scrim's own block, in two GiB */
+#define OWN_END (GIB(2) + MIB(6))
 #define NEAR_CHUNKS 4096u /* of 2 MiB, from 0 */
 
 static struct random chance;
@@ -172,7 +174,7 @@ static void prepare_machine(uint32_t bits, bool has_1g)
 	unit.running = false;
 	xlat = (struct xlat){ .ops = &xlat_nested, .format = of->format, .near = near, .near_count = NEAR_CHUNKS,
 			      .port = { table_alloc, table_free, machine_of, page_of, wrote, NULL },
-			      .address_bits = bits, .has_1g = has_1g };
+			      .address_bits = bits, .has_1g = has_1g, .hole_start = OWN_START, .hole_end = OWN_END };
 }
 
 static void build(uint32_t bits, bool has_1g)
@@ -188,10 +190,10 @@ static void add_hot(uint32_t i, uint64_t address)
 	writable[i] = true;
 }
 
-/* Both sides of the hole, the ends, neighbours, one beyond the short way. */
+/* Both sides of the holes, the ends, neighbours, one beyond the short way. */
 static void choose_hot(void)
 {
-	const uint64_t fixed[] = { 0, PAGE_SIZE, MIB(2), HOLE_START - PAGE_SIZE, HOLE_END, GIB(1), GIB(2) - PAGE_SIZE, GIB(20) + MIB(6) };
+	const uint64_t fixed[] = { 0, PAGE_SIZE, MIB(2), HOLE_START - PAGE_SIZE, HOLE_END, GIB(1), OWN_START - PAGE_SIZE, OWN_END, GIB(20) + MIB(6) };
 
 	for (uint32_t i = 0; i < HOT; i++)
 		add_hot(i, i < ARRAY_SIZE(fixed) ? fixed[i] : GIB(5) + i % 4 * MIB(2) + i * PAGE_SIZE);
@@ -202,10 +204,10 @@ static void assert_identity(uint64_t end)
 {
 	for (uint64_t address = 0; address < end;) {
 		struct found found = walk(address);
-		bool hole = address >= HOLE_START && address < HOLE_END;
-		assert_int_equal(found.present, !hole);
-		assert_true(hole || (found.address == address && found.writable));
-		assert_true(!hole || found.bytes == PAGE_SIZE);
+		bool hole = address >= HOLE_START && address < HOLE_END, own = address >= OWN_START && address < OWN_END;
+		assert_int_equal(found.present, !hole && !own);
+		assert_true(!found.present || (found.address == address && found.writable));
+		assert_int_equal(found.present ? 0 : found.bytes, hole ? PAGE_SIZE : own ? MIB(2) : 0);
 		address += found.bytes;
 	}
 }
@@ -220,6 +222,8 @@ static void test_identity(void)
 			assert_identity(1ull << (has_1g ? bits : 34));
 			assert_false(xlat.ops->prepare(&xlat, gfn_of_address(HOLE_START)));
 			assert_false(xlat.ops->prepare(&xlat, gfn_of_address(HOLE_END - PAGE_SIZE)));
+			assert_false(xlat.ops->prepare(&xlat, gfn_of_address(OWN_START)));
+			assert_false(xlat.ops->prepare(&xlat, gfn_of_address(OWN_END - PAGE_SIZE)));
 			xlat.ops->drop(&xlat);
 			assert_int_equal(unit.out, 0);
 		}
