@@ -90,11 +90,11 @@ static uint64_t kept(const struct mem *mem)
 uint64_t watch_frames(const struct watch *watch)
 {
 	const struct mem *mem = watch->mem;
-	uint64_t spare = mem->free_frames - mem->free_homes;
+	uint64_t stay = kept(mem) > mem->free_homes ? kept(mem) : mem->free_homes; /* a free home will do for a cycle */
 
 	if (watch->kind == SCRIM_WATCH_IMAGE)
 		return watch->left;
-	return spare > kept(mem) ? spare - kept(mem) : 0;
+	return mem->free_frames > stay ? mem->free_frames - stay : 0;
 }
 
 /* Free frames of [first, last), at most `most`, into runs. */
