@@ -11,7 +11,7 @@ import tempfile
 from machine import BUILD
 
 TIMEOUT = 600
-RIP = "p10"  # the packet that reads register 16
+RIP = slice(256, 272)  # behind 16 general registers, in the answer to the packet that reads all
 
 
 def symbol(name):
@@ -63,7 +63,7 @@ class GdbStub:
             answer = self._packet()
             if not answer.startswith("T05"):
                 raise OSError(f"a step ended otherwise: {answer}")
-            if int.from_bytes(bytes.fromhex(self.command(RIP)), "little") == address:
+            if int.from_bytes(bytes.fromhex(self.command("g")[RIP]), "little") == address:
                 return count
         raise OSError(f"not at {address:#x} after {most} steps")
 
