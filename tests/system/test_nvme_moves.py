@@ -22,7 +22,7 @@ MEMORY = "512M"
 DISK_MIB = 64
 PAGE = 4096
 # NVM Express Base Specification 1.4: registers (3.1), Create I/O Completion Queue and Submission Queue (5.3, 5.4), a command (4.2).
-AQA, ASQ, ACQ = 0x24, 0x28, 0x30
+AQA, ASQ = 0x24, 0x28
 CREATE_SQ, CREATE_CQ, WRITE, READ = 0x01, 0x05, 0x01, 0x02
 COMMAND, COMPLETION = 64, 16
 TIMEOUT_S = 10  # what a lost completion takes to be seen; Linux's own is 30 s
