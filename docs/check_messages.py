@@ -31,7 +31,7 @@ def messages_of_scrimctl():
     found = set()
     for path in (ROOT / "tools" / "scrimctl").glob("*.c"):
         code = prepared(path)
-        places = LITERALS if path.name == "explain.c" else r"(?:complain\(\s*\w+|snprintf\([\w>-]*why, [^;]*?),\s*" + LITERALS
+        places = LITERALS if path.name == "explain.c" else r"(?:complain\(\s*[\w>-]+|snprintf\([\w>-]*why, [^;]*?),\s*" + LITERALS
         found |= {joined(one) for one in re.findall(places, code)}
     return {shape(one) for one in found if " " in one and not SAID.search(one)}
 
