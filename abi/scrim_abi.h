@@ -199,7 +199,8 @@ enum scrim_op {
 	/* --- what watches and changes nothing of the map: any state --- */
 	/*
 	 * CENSUS(start, end): counts pages of a range of at most SCRIM_CENSUS_MAX bytes by what the map says of them. result 0 = displaced |
-	 * shared << 32; a page can be both. result 1 = in the hands of a batch. SCRIM_EALIGN; SCRIM_EINVAL: empty, or too long.
+	 * shared << 32; a page can be both. result 1 = in the hands of a batch |
+	 * read-only for a watch << 32. SCRIM_EALIGN; SCRIM_EINVAL: empty, or too long.
 	 */
 	SCRIM_OP_CENSUS,
 	/*

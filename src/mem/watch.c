@@ -70,6 +70,22 @@ uint32_t watch_open_level(const struct watch *watch, gfn_t page)
 	return watch_is_chunk_open(watch, chunk) ? 2 : 1;
 }
 
+uint64_t watch_closed(const struct watch *watch, gfn_t first, gfn_t last)
+{
+	uint64_t closed = 0;
+
+	for (gfn_t page = first; watch_is_on(watch) && page.n < last.n && p2m_chunk(page) < watch->mem->chunk_count; page.n++) {
+		if (page.n % 64 == 0 && last.n - page.n >= 64) {
+			for (uint64_t left = ~watch->open[p2m_chunk(page)][p2m_index(page) / 64]; left; left &= left - 1)
+				closed++;
+			page.n += 63;
+		} else {
+			closed += !watch_is_open(watch, page);
+		}
+	}
+	return closed;
+}
+
 uint64_t watch_written(const struct watch *watch, gfn_t first)
 {
 	uint64_t written = 0;

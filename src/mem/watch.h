@@ -106,5 +106,8 @@ bool watch_give_back(struct watch *watch) MUST_CHECK;
 bool watch_take_frame(struct watch *watch, mfn_t *frame) MUST_CHECK;
 void watch_return_frame(struct watch *watch, mfn_t frame);
 
+/* How many pages of [first, last) are closed. */
+uint64_t watch_closed(const struct watch *watch, gfn_t first, gfn_t last);
+
 /* One bit each: 64 pages from `first` on, a multiple of that, have been written since the instant. What is not RAM has not. */
 uint64_t watch_written(const struct watch *watch, gfn_t first);

@@ -16,7 +16,7 @@ err_t request_census(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	const struct mem_census census = mem_census(&machine.mem, gfn_of_address(start), gfn_of_address(end));
 	request->result[0] = census.displaced | (uint64_t)census.shared << 32;
-	request->result[1] = census.in_flight;
+	request->result[1] = census.in_flight | watch_closed(&machine.watch, gfn_of_address(start), gfn_of_address(end)) << 32;
 	return SCRIM_OK;
 }
 

@@ -93,6 +93,7 @@ static void test_all_ram_is_closed(void **unused)
 	(void)unused;
 	for (uint64_t page = 0; page < FAKE_PAGES; page++)
 		assert_true(watch_is_open(&watch, gfn(page)));
+	assert_int_equal(watch_closed(&watch, gfn(0), gfn(FAKE_PAGES)), 0);
 	begin(SCRIM_WATCH_DIRTY);
 	assert_int_equal(mem.withdrawn_frames, 0);
 	for (uint64_t page = 0; page < 2 * FAKE_PAGES; page++)
@@ -114,6 +115,9 @@ static void test_what_is_written_is_noted(void **unused)
 		os_writes(page + 63);
 		os_writes(page + 63);
 		assert_int_equal(watch_written(&watch, gfn(page)), 1ull << 3 | 1ull << 63);
+		assert_int_equal(watch_closed(&watch, gfn(page), gfn(page + 200)), 198);
+		assert_int_equal(watch_closed(&watch, gfn(page + 3), gfn(page + 63)), 59);
+		assert_int_equal(watch_closed(&watch, gfn(0), gfn(2 * FAKE_PAGES)), ranges_pages(&machine.ram, RANGE_RAM) - 2);
 		assert_int_equal(watch.copied, 0);
 		end();
 	}

@@ -10,7 +10,7 @@
 #include "explain.h"
 
 struct lists {
-	struct range_list ram, own, lent;
+	struct range_list ram, own, lent, retired;
 };
 
 static uint64_t end_of(const struct lists *lists)
@@ -60,7 +60,8 @@ static bool take_census(const struct session *session, const struct range *range
 		}
 		cell->pages[MAP_DISPLACED] += (uint32_t)reply.result0;
 		cell->pages[MAP_SHARED] += reply.result0 >> 32;
-		cell->pages[MAP_MOVING] += reply.result1;
+		cell->pages[MAP_MOVING] += (uint32_t)reply.result1;
+		cell->pages[MAP_PROTECTED] += reply.result1 >> 32;
 	}
 	return true;
 }
@@ -72,6 +73,7 @@ static bool fill_cell(const struct session *session, const struct lists *lists, 
 
 	cell->pages[MAP_OWN] = pages_in(&lists->own, &cell->range);
 	cell->pages[MAP_LENT] = pages_in(&lists->lent, &cell->range);
+	cell->pages[MAP_RETIRED] = pages_in(&lists->retired, &cell->range);
 	if (ram != 0 && !take_census(session, &cell->range, cell))
 		return false;
 	cell->pages[MAP_HOME] = ram - cell->pages[MAP_DISPLACED];
@@ -118,10 +120,12 @@ bool map_gather(const struct session *session, uint64_t row_cells, uint64_t rows
 
 	*map = (struct map){ .cell_bytes = MAP_CELL_BYTES_MIN, .row_cells = row_cells };
 	done = ranges_request(session, SCRIM_RANGE_RAM, &lists.ram) && ranges_request(session, SCRIM_RANGE_OWN, &lists.own) &&
-	       ranges_request(session, SCRIM_RANGE_LENT, &lists.lent) && fill(session, &lists, rows, map);
+	       ranges_request(session, SCRIM_RANGE_LENT, &lists.lent) &&
+	       ranges_request(session, SCRIM_RANGE_RETIRED, &lists.retired) && fill(session, &lists, rows, map);
 	ranges_free(&lists.ram);
 	ranges_free(&lists.own);
 	ranges_free(&lists.lent);
+	ranges_free(&lists.retired);
 	return done;
 }
 

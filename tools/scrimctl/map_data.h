@@ -10,8 +10,10 @@ enum map_kind {
 	MAP_HOME,
 	MAP_OWN,
 	MAP_LENT,
+	MAP_PROTECTED, /* read-only until its first write, for a watch */
 	MAP_DISPLACED,
 	MAP_SHARED,
+	MAP_RETIRED,   /* the frame is never used again */
 	MAP_MOVING, /* in the hands of a batch at this moment */
 	MAP_KIND_COUNT
 };

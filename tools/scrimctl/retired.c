@@ -53,8 +53,8 @@ void retired_report(const struct session *session, const struct range_list *reti
 
 	if (bytes == 0)
 		return;
-	fprintf(session->out,
-		"memory stays virtualized for %s around %" PRIu64 " retired frame(s) in 0x%" PRIx64 "-0x%" PRIx64
-		": pages whose homes these were stay away\n",
-		text_bytes(size, bytes), frames, range->start, range->end);
+	fprintf(session->out, "memory stays virtualized for %s around %" PRIu64 " retired frame(s)", text_bytes(size, bytes), frames);
+	if (range->start != 0 || range->end != UINT64_MAX)
+		fprintf(session->out, " in 0x%" PRIx64 "-0x%" PRIx64, range->start, range->end);
+	fputs(": pages whose homes these were stay away\n", session->out);
 }

@@ -25,8 +25,10 @@ static const struct {
 	[MAP_HOME] = { "home", '.', '.', "32" },
 	[MAP_OWN] = { "own", '#', '#', "90" },
 	[MAP_LENT] = { "lent", 'l', 'L', "36" },
+	[MAP_PROTECTED] = { "protected", 'p', 'P', "34" },
 	[MAP_DISPLACED] = { "displaced", 'd', 'D', "33" },
 	[MAP_SHARED] = { "shared", 's', 'S', "35" },
+	[MAP_RETIRED] = { "retired", 'x', 'X', "31" },
 	[MAP_MOVING] = { "moving", 'm', 'M', "97;41" },
 };
 _Static_assert(sizeof(kinds) / sizeof(kinds[0]) == MAP_KIND_COUNT, "a letter for each kind");

@@ -420,7 +420,7 @@ static void check_census(const struct judge_case *one)
 	uint64_t displaced = (uint32_t)one->after.result[0], shared = one->after.result[0] >> 32;
 
 	if (one->alone && !one->before.argument[0] && one->before.argument[1] >= SIM_END &&
-	    (displaced != machine.mem.displaced || shared != machine.mem.read_only || one->after.result[1] != machine.mem.in_flight))
+	    (displaced != machine.mem.displaced || shared != machine.mem.read_only || (uint32_t)one->after.result[1] != machine.mem.in_flight))
 		complain(one, "the map's own counts are others");
 	if (displaced > machine.mem.displaced && one->alone)
 		complain(one, "more displaced pages than there are");
