@@ -12,7 +12,7 @@ struct frame_want {
 
 bool frames_is_listed_lent(const struct mem *mem, mfn_t frame);
 
-/* True when the frame is of the boot reserve or lent: nobody's home. Asked of each of a chunk's frames, and so what comes behind it. */
+/* True when the frame is of the boot reserve or lent: nobody's home. Without a call, since it is asked of each frame of a chunk. */
 static inline bool frames_is_extra(const struct mem *mem, mfn_t frame)
 {
 	return frame.n - mem->config.reserve_first.n < mem->config.reserve_frames ||

@@ -54,7 +54,7 @@ void watch_choose_image(struct fuzz *fuzz, uint64_t *argument0, uint64_t *argume
 {
 	uint64_t pick = guest_random(&fuzz->random);
 
-	/* Let through as it is now and then: anything. */
+	/* Each stays what it is now and then: anything. */
 	if (pick % 8 != 0)
 		*argument0 = fuzz->sample[(pick >> 8) % FUZZ_SAMPLES] | (pick % 16 < 12 ? SCRIM_IMAGE_KEEP : 0) |
 			     (pick >> 16) % (SCRIM_IMAGE_READ_MAX + 2);
