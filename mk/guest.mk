@@ -38,7 +38,7 @@ $(BUILD)/guest/edu: $(call guest-obj,edu.o guest_util.o)
 $(BUILD)/guest/ask: $(call guest-obj,ask.o guest_util.o)
 $(BUILD)/guest/switchcost: $(call guest-obj,switchcost.o guest_util.o)
 GUEST_PORTFUZZ_OBJ := $(call guest-obj,portfuzz.o portfuzz_insn.o portfuzz_judge.o portfuzz_model.o portfuzz_snapshot.o \
-		      guest_util.o)
+		      portfuzz_watch.o guest_util.o)
 $(BUILD)/guest/portfuzz: $(GUEST_PORTFUZZ_OBJ) $(call guest-obj,portfuzz_access.o)
 $(BUILD)/guest-test/portfuzz_mock: $(GUEST_PORTFUZZ_OBJ) $(call guest-obj,portfuzz_mock.o)
 

@@ -205,6 +205,12 @@ bool batch_tidy(struct mem *mem, gfn_t page)
 	return true;
 }
 
+/* Else the next move goes where this one leaves. */
+static bool is_left_empty(const struct mem_move *move, const struct mem_move *end)
+{
+	return move + 1 == end || !move[1].chained;
+}
+
 static void tidy_frame(struct mem *mem, mfn_t frame)
 {
 	uint64_t chunk = frame.n >> P2M_CHUNK_SHIFT;
@@ -221,19 +227,19 @@ static void tidy_frame(struct mem *mem, mfn_t frame)
  */
 static void tidy_batch(struct mem *mem, const struct mem_batch *batch)
 {
+	const struct mem_move *end = batch->move + batch->count;
 	bool released = false;
 
 	if (!mem->tidy_due)
 		return;
 	mem->tidy_due = false;
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct mem_move *move = &batch->move[i];
-
+	for (const struct mem_move *move = batch->move; move < end; move++) {
 		released |= batch_tidy(mem, move->page);
 		/* Its page may have got the right to write back, as the last who was there. */
 		if (p2m_chunk(gfn(move->from.n)) < mem->chunk_count)
 			released |= batch_tidy(mem, gfn(move->from.n));
-		tidy_frame(mem, move->from);
+		if (is_left_empty(move, end))
+			tidy_frame(mem, move->from);
 		tidy_frame(mem, move->to);
 	}
 	if (released)
@@ -285,11 +291,6 @@ void batch_settle(struct mem *mem, uint32_t place)
 		batch_set(mem, page, frame, MEM_ACCESS_ALL);
 }
 
-static bool is_left_empty(const struct mem_move *move, const struct mem_move *end)
-{
-	return move + 1 == end || !move[1].chained;
-}
-
 /* Frames of which the page was alone are free; shared ones where nobody is left. */
 static void leave_frames(struct mem *mem, const struct mem_batch *batch)
 {
@@ -316,9 +317,10 @@ static void end_plain(struct mem *mem, const struct mem_batch *batch, struct mem
 
 	mem->reverse->come_home(mem, batch);
 	mem->config.port->map_show(mem->config.port_context, batch->move, batch->count);
-	for (const struct mem_move *move = batch->move; move < end; move++)
-		if (is_left_empty(move, end))
-			frames_free(mem, move->from);
+	for (const struct mem_move *move = batch->move + 1; move < end; move++)
+		if (!move->chained)
+			frames_free(mem, move[-1].from);
+	frames_free(mem, end[-1].from);
 	moved->direct += batch->count;
 }
 

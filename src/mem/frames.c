@@ -12,36 +12,6 @@
 #include "base/str.h"
 #include "mem/reverse.h"
 
-static bool in_reserve(const struct mem *mem, mfn_t frame)
-{
-	return frame.n - mem->config.reserve_first.n < mem->config.reserve_frames;
-}
-
-static bool lies_in(const struct range_list *list, mfn_t frame, uint32_t type)
-{
-	return ranges_contain(list, mfn_address(frame), mfn_address(frame) + PAGE_SIZE, type);
-}
-
-bool frames_is_extra(const struct mem *mem, mfn_t frame)
-{
-	return in_reserve(mem, frame) || (mem->lent_frames > 0 && lies_in(&mem->lent, frame, RANGE_RAM));
-}
-
-bool frames_is_retired(const struct mem *mem, mfn_t frame)
-{
-	return mem->retired_frames > 0 && lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE);
-}
-
-bool frames_is_listed_withdrawn(const struct mem *mem, mfn_t frame)
-{
-	return lies_in(&mem->withdrawn, frame, RANGE_RAM) || lies_in(&mem->withdrawn, frame, RANGE_UNUSABLE);
-}
-
-bool frames_is_spare(const struct mem *mem, mfn_t frame)
-{
-	return frames_is_extra(mem, frame) && !frames_is_withdrawn(mem, frame);
-}
-
 bool frames_can_hold(const struct mem *mem, mfn_t frame)
 {
 	return frames_is_extra(mem, frame) || mem_may_displace(mem, gfn(frame.n));
@@ -95,7 +65,7 @@ void frames_free(struct mem *mem, mfn_t frame)
 }
 
 /* It is counted, and found by its page's way home, no more. */
-static void forget_free(struct mem *mem, mfn_t frame)
+static inline void forget_free(struct mem *mem, mfn_t frame)
 {
 	gfn_t page = gfn(frame.n);
 

@@ -10,17 +10,26 @@ struct frame_want {
 	bool spare_only;
 };
 
-/* True when the frame is of the boot reserve or lent: nobody's home. */
-bool frames_is_extra(const struct mem *mem, mfn_t frame);
+bool frames_is_listed_lent(const struct mem *mem, mfn_t frame);
 
-/* True when it is not withdrawn, besides: it may hold pages and is in nobody's way. */
-bool frames_is_spare(const struct mem *mem, mfn_t frame);
+/* True when the frame is of the boot reserve or lent: nobody's home. Without a call, since it is asked of each frame of a chunk. */
+static inline bool frames_is_extra(const struct mem *mem, mfn_t frame)
+{
+	return frame.n - mem->config.reserve_first.n < mem->config.reserve_frames ||
+	       (mem->lent_frames > 0 && frames_is_listed_lent(mem, frame));
+}
 
-/* True when no page may be there, for a while or for good. Asked for many frames, and mostly there are none. */
+/* True when no page may be there, for a while or for good. Mostly there are none. */
 bool frames_is_listed_withdrawn(const struct mem *mem, mfn_t frame);
 static inline bool frames_is_withdrawn(const struct mem *mem, mfn_t frame)
 {
 	return mem->withdrawn_frames > 0 && frames_is_listed_withdrawn(mem, frame);
+}
+
+/* True when it is extra and not withdrawn: it may hold pages and is in nobody's way. */
+static inline bool frames_is_spare(const struct mem *mem, mfn_t frame)
+{
+	return frames_is_extra(mem, frame) && !frames_is_withdrawn(mem, frame);
 }
 
 /* True when the frame is withdrawn for good. */

@@ -113,6 +113,11 @@ void mem_lock_all(struct mem *mem)
 
 /* --- lent frames --- */
 
+bool frames_is_listed_lent(const struct mem *mem, mfn_t frame)
+{
+	return ranges_contain(&mem->lent, mfn_address(frame), mfn_address(frame) + PAGE_SIZE, RANGE_RAM);
+}
+
 static void add_frames(struct mem *mem, uint64_t start, uint64_t end)
 {
 	for (uint64_t frame = start >> PAGE_SHIFT; frame < end >> PAGE_SHIFT; frame++)

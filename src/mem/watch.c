@@ -61,6 +61,14 @@ static void close_all(struct watch *watch)
 	}
 }
 
+bool watch_has_opened(const struct watch *watch, gfn_t page)
+{
+	uint64_t chunk = p2m_chunk(page);
+
+	return chunk >= watch->mem->chunk_count ||
+	       __atomic_load_n(&watch->open[chunk][p2m_index(page) / 64], __ATOMIC_ACQUIRE) >> p2m_index(page) % 64 & 1;
+}
+
 uint32_t watch_open_level(const struct watch *watch, gfn_t page)
 {
 	uint64_t chunk = p2m_chunk(page);

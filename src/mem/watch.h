@@ -66,13 +66,11 @@ static inline bool watch_is_chunk_open(const struct watch *watch, uint64_t chunk
 	return true;
 }
 
-/* CPUs may write the page as far as the watch is concerned. What is not RAM is always open. */
+/* CPUs may write the page as far as the watch is concerned. What is not RAM is always open. Asked for every page that moves. */
+bool watch_has_opened(const struct watch *watch, gfn_t page);
 static inline bool watch_is_open(const struct watch *watch, gfn_t page)
 {
-	uint64_t chunk = p2m_chunk(page);
-
-	return !watch_is_on(watch) || chunk >= watch->mem->chunk_count ||
-	       __atomic_load_n(&watch->open[chunk][p2m_index(page) / 64], __ATOMIC_ACQUIRE) >> p2m_index(page) % 64 & 1;
+	return !watch_is_on(watch) || watch_has_opened(watch, page);
 }
 
 /* How large the piece around an open page is that is open as a whole: 1: 4 KiB, 2: 2 MiB, 3: 1 GiB without RAM. */

@@ -7,6 +7,21 @@
 #include "mem/frames.h"
 #include "mem/reverse.h"
 
+static bool is_listed(const struct mem *mem, mfn_t frame, uint32_t type)
+{
+	return ranges_contain(&mem->withdrawn, mfn_address(frame), mfn_address(frame) + PAGE_SIZE, type);
+}
+
+bool frames_is_retired(const struct mem *mem, mfn_t frame)
+{
+	return mem->retired_frames > 0 && is_listed(mem, frame, RANGE_UNUSABLE);
+}
+
+bool frames_is_listed_withdrawn(const struct mem *mem, mfn_t frame)
+{
+	return is_listed(mem, frame, RANGE_RAM) || is_listed(mem, frame, RANGE_UNUSABLE);
+}
+
 /* Entries of another kind would fill the list up with what it does not say. */
 static void drop_given_back(struct range_list *list)
 {

@@ -93,9 +93,14 @@ uint64_t memvirt_ram_end(void)
 	return machine.os_ram.entry[machine.os_ram.count - 1].end;
 }
 
+uint64_t memvirt_top(void)
+{
+	return align_up(memvirt_ram_end(), MIB(2));
+}
+
 void memvirt_manage_all(bool all, bool begins)
 {
-	uint64_t top = align_up(memvirt_ram_end(), MIB(2)); /* as far as the engine's list goes at its start */
+	uint64_t top = memvirt_top(); /* as far as the engine's list goes at its start */
 
 	/* Neither can fail: the map is Identity, and each leaves one entry in the list. */
 	if (all)

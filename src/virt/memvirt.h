@@ -23,6 +23,9 @@ err_t memvirt_event(enum memvirt_event event) MUST_CHECK;
 /* Where the OS's RAM ends. */
 uint64_t memvirt_ram_end(void);
 
+/* The same to whole 2 MiB, the last of which may have other memory in it too: as far as tables are taken apart for pages. */
+uint64_t memvirt_top(void);
+
 /*
  * Memory is being virtualized, from the beginning or (resumed) not: all RAM is managed, or nothing until it is named. A resumed
  * one keeps what has been named.

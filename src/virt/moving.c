@@ -123,10 +123,10 @@ static void finish_home(struct cpu *self)
 		ends = !is_anything_managed();
 	} else if (!ends) {
 		mem_lock_all(&machine.mem);
-		moving_merge(self, 0, memvirt_ram_end());
+		moving_merge(self, 0, memvirt_top());
 	} else if (machine.guard) {
 		/* The map stays in the access path: memvirt_tidy(), which needs no flush, will not come by for long. */
-		moving_merge(self, 0, memvirt_ram_end());
+		moving_merge(self, 0, memvirt_top());
 	}
 	CHECK(!ends || is_identity());
 	CHECK(memvirt_event(ends ? MEMVIRT_ALL_HOME : MEMVIRT_PORTION_HOME) == SCRIM_OK);

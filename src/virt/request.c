@@ -131,9 +131,10 @@ static const request_fn serve[] = {
 };
 _Static_assert(ARRAY_SIZE(serve) == SCRIM_OP_COUNT, "every operation has an entry");
 
+/* A part of the operation that runs, if it is carried out. Watches are none: they change nothing of the map. */
 static bool changes_something(uint32_t op)
 {
-	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || (op >= SCRIM_OP_PAUSED && op < SCRIM_OP_CENSUS);
+	return (op >= SCRIM_OP_VIRTUALIZE && op <= SCRIM_OP_MOVE) || (op >= SCRIM_OP_PAUSED && op < SCRIM_OP_WATCH) || op == SCRIM_OP_RETIRE;
 }
 
 static bool is_settled(void)

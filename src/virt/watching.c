@@ -90,7 +90,7 @@ static void end(struct cpu *self, bool failed)
 {
 	watch_stop(&machine.watch, failed);
 	xlat_unprotect(&machine.xlat);
-	moving_merge(self, 0, memvirt_ram_end());
+	moving_merge(self, 0, memvirt_top());
 	/* Behind a flush the frames of the tables that were merged are free; and V2M may have whole 2 MiB again. */
 	port_run_on(self);
 	shadow_note_all();

@@ -220,6 +220,8 @@ static void fuzz_send_request(struct fuzz *fuzz)
 	/* Of the many items the one behind the last is the likeliest to be answered by mistake. */
 	if (eax == SCRIM_REQUEST(SCRIM_OP_INFO) && argument0 % 4 == 0)
 		argument0 = SCRIM_INFO_COUNT;
+	if (eax == SCRIM_REQUEST(SCRIM_OP_IMAGE_READ))
+		watch_choose_image(fuzz, &argument0, &argument1);
 	uint32_t allowed = model_allowed(fuzz, eax, argument0, argument1);
 	if (allowed == 0) {
 		/* It would be carried out. */
@@ -235,6 +237,8 @@ static void fuzz_send_request(struct fuzz *fuzz)
 	port_in.rdx = (port_in.rdx & ~(uint64_t)UINT16_MAX) | SCRIM_PORT;
 	fuzz_execute(fuzz, insn);
 	judge_request(fuzz, allowed);
+	if ((eax & 0xffffu) == SCRIM_OP_IMAGE_READ)
+		watch_check_marks(fuzz);
 }
 
 static void fuzz_set_port(struct fuzz *fuzz, bool exact)
@@ -294,6 +298,7 @@ static void fuzz_run_root(struct fuzz *fuzz)
 	unsigned limit = guest_cpu_limit();
 	uint64_t next = 0;
 
+	watch_open_buffer();
 	snapshot_start(fuzz);
 	for (uint64_t i = 0; i < fuzz->count; i++) {
 		unsigned choice = (unsigned)(guest_random(&fuzz->random) % 64);

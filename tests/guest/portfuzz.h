@@ -30,6 +30,7 @@ struct fuzz {
 	uint64_t seed, count, random;
 	uint64_t requests, faults, checks, failures;
 	uint64_t statuses[SCRIM_STATUS_COUNT];
+	uint64_t watch; /* enum scrim_watch: what is on */
 	bool known; /* `now` is filled: replies are compared with it */
 	struct fuzz_snapshot now;
 	uint64_t sample[FUZZ_SAMPLES]; /* physical addresses */
@@ -62,7 +63,32 @@ void judge_request(struct fuzz *fuzz, uint32_t allowed);
 uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0, uint64_t argument1);
 /* Results of a request that was answered with SCRIM_OK. */
 void model_check_results(struct fuzz *fuzz);
-bool model_info_counts(unsigned info);
+/* Whether an item changes by itself. */
+bool model_info_counts(const struct fuzz *fuzz, unsigned info);
+enum ram_answer { RAM_NO, RAM_PARTLY, RAM_WHOLE };
+/* How much of the address's page lies in the OS's RAM. */
+enum ram_answer model_ram(const struct fuzz *fuzz, uint64_t address);
+/* Some of the page at this address lies in a range of this kind: then a range that begins or ends there may be a valid one. */
+bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t address);
+
+/* portfuzz_watch.c: of the model, what watches answer; and IMAGE_READ's buffer */
+/* Makes the buffer, or ends the program. */
+void watch_open_buffer(void);
+/* How many of so many pages from there on lie in the buffer and can be written. */
+uint64_t watch_writable(uint64_t address, uint64_t pages);
+/* Arguments of an IMAGE_READ: mostly some pages of RAM, to the buffer. */
+void watch_choose_image(struct fuzz *fuzz, uint64_t *argument0, uint64_t *argument1);
+bool watch_is_on(const struct fuzz *fuzz);
+/* As model_allowed(), for one operation each. */
+uint32_t model_watch(const struct fuzz *fuzz, uint64_t kind);
+uint32_t model_image_read(const struct fuzz *fuzz, uint64_t argument0, uint64_t target);
+uint32_t model_image_cpu(const struct fuzz *fuzz, uint64_t cpu, uint64_t number);
+uint32_t model_dirty(const struct fuzz *fuzz, uint64_t address);
+/* Results of IMAGE_READ and DIRTY. */
+void watch_check_image(struct fuzz *fuzz, uint64_t argument0, uint64_t target, uint64_t pages);
+void watch_check_dirty(struct fuzz *fuzz, uint64_t address, uint64_t low, uint64_t high);
+/* Of any IMAGE_READ, behind the check of its results: nothing else of the buffer was written. */
+void watch_check_marks(struct fuzz *fuzz);
 
 /* portfuzz_snapshot.c */
 /* One request with known registers: status; results where it is SCRIM_OK. */

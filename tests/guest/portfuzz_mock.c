@@ -30,6 +30,12 @@ enum mock_bug {
 	BUG_UPPER_ARGUMENT, /* upper halves of arguments are not ignored */
 	BUG_INDEX,          /* INFO has one more than there are */
 	BUG_RANGE,          /* a range that ends before it starts is managed, and pages of it are displaced */
+	BUG_WATCHED_MOVE,   /* a watch does not keep the map as it is */
+	BUG_WATCHES,        /* a second watch is begun */
+	BUG_IMAGE_WRITES,   /* IMAGE_READ writes a page more than it says */
+	BUG_IMAGE_COUNT,    /* IMAGE_READ tells of pages that cannot be written */
+	BUG_IMAGE_LOST,     /* IMAGE_READ is answered without an image */
+	BUG_DIRTY,          /* what is not RAM was written */
 	BUG_COUNT
 };
 
@@ -38,7 +44,7 @@ enum mock_bug {
 #define RARELY     97u
 
 static struct {
-	uint64_t state, displaced, requests;
+	uint64_t state, displaced, watch, requests;
 } mock = { .state = SCRIM_NATIVE };
 
 static bool mock_has(enum mock_bug bug)
@@ -50,10 +56,12 @@ static bool mock_has(enum mock_bug bug)
 
 bool port_access_open(void)
 {
-	const char *text = getenv("SCRIM_MOCK_STATE");
+	const char *state = getenv("SCRIM_MOCK_STATE"), *watch = getenv("SCRIM_MOCK_WATCH");
 
-	if (text != NULL)
-		mock.state = (uint64_t)atoi(text);
+	if (state != NULL)
+		mock.state = (uint64_t)atoi(state);
+	if (watch != NULL)
+		mock.watch = (uint64_t)atoi(watch);
 	/* Rights are inherited: here every instruction must fault and none may reach a port. */
 	return ioperm(0, 65536, 0) == 0 || errno == ENOSYS; /* a kernel that gives no such rights has none to take */
 }
@@ -71,7 +79,10 @@ static struct mock_reply mock_info(uint64_t info)
 	case SCRIM_INFO_STATE:
 		return (struct mock_reply){ .result0 = mock.state };
 	case SCRIM_INFO_CPUS:
+	case SCRIM_INFO_CPUS_IN_OS:
 		return (struct mock_reply){ .result0 = MOCK_CPUS };
+	case SCRIM_INFO_WATCH:
+		return (struct mock_reply){ .result0 = mock.watch };
 	case SCRIM_INFO_PAGES_DISPLACED:
 		return (struct mock_reply){ .result0 = mock.displaced };
 	case SCRIM_INFO_KICKS:
@@ -113,6 +124,8 @@ static struct mock_reply mock_state_op(uint32_t op, uint64_t argument0, uint64_t
 	if (op == SCRIM_OP_DEVIRTUALIZE && mock.state == SCRIM_VIRTUALIZED && argument1 != 0)
 		return (struct mock_reply){ .status = argument1 % GUEST_PAGE_SIZE != 0 ? SCRIM_EALIGN : SCRIM_EINVAL };
 	if ((op == SCRIM_OP_MOVE || op == SCRIM_OP_RETIRE) && mock.state == SCRIM_VIRTUALIZED) {
+		if (mock.watch != SCRIM_WATCH_NONE && !mock_has(BUG_WATCHED_MOVE))
+			return (struct mock_reply){ .status = SCRIM_EWATCH };
 		if (reply.status == SCRIM_OK || mock_has(BUG_MOVE))
 			mock.displaced++;
 		return reply;
@@ -140,16 +153,60 @@ static struct mock_reply mock_ranged(uint32_t op, uint64_t argument0, uint64_t a
 		return (struct mock_reply){ .status = SCRIM_EALIGN };
 	if (ranged && argument1 <= argument0)
 		return (struct mock_reply){ .status = SCRIM_EINVAL };
-	if (op == SCRIM_OP_AIM ||
+	if ((op == SCRIM_OP_AIM && mock.state != SCRIM_VIRTUALIZED) ||
 	    (op == SCRIM_OP_MANAGE && mock.state != SCRIM_COMMENCING && mock.state != SCRIM_VIRTUALIZED) ||
 	    ((op == SCRIM_OP_LEND || op == SCRIM_OP_UNLEND) && mock.state > SCRIM_NATIVE &&
 	     mock.state != SCRIM_VIRTUALIZED))
 		return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
+	if (mock.state == SCRIM_VIRTUALIZED && mock.watch != SCRIM_WATCH_NONE && op != SCRIM_OP_PAUSED)
+		return (struct mock_reply){ .status = SCRIM_EWATCH };
 	if (ranged)
 		return (struct mock_reply){ .status = op == SCRIM_OP_UNLEND ? SCRIM_EINVAL : SCRIM_ENOTRAM };
 	if (mock.state == SCRIM_VIRTUALIZED && op != SCRIM_OP_PAUSED)
 		return (struct mock_reply){ .status = SCRIM_EINVAL };
 	return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
+}
+
+/* --- watches --- */
+
+static struct mock_reply mock_watch(uint64_t kind)
+{
+	if (kind >= SCRIM_WATCH_COUNT)
+		return (struct mock_reply){ .status = SCRIM_EINVAL };
+	if (kind != SCRIM_WATCH_NONE && mock.state != SCRIM_VIRTUALIZED)
+		return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
+	/* To end one, or to begin the first, is never asked for. */
+	if (kind != SCRIM_WATCH_NONE && !mock_has(BUG_WATCHES))
+		return (struct mock_reply){ .status = SCRIM_EWATCH };
+	return (struct mock_reply){ .status = SCRIM_OK };
+}
+
+static struct mock_reply mock_image_read(uint64_t argument0, uint64_t target)
+{
+	uint64_t pages = argument0 % GUEST_PAGE_SIZE & ~(uint64_t)SCRIM_IMAGE_KEEP, done = watch_writable(target, pages);
+
+	if (pages < 1 || pages > SCRIM_IMAGE_READ_MAX)
+		return (struct mock_reply){ .status = SCRIM_EINVAL };
+	if (target % GUEST_PAGE_SIZE != 0)
+		return (struct mock_reply){ .status = SCRIM_EALIGN };
+	if (mock.watch != SCRIM_WATCH_IMAGE && !mock_has(BUG_IMAGE_LOST))
+		return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
+	for (uint64_t i = 0; i < pages; i++)
+		if (mock_address((argument0 & ~(uint64_t)(GUEST_PAGE_SIZE - 1)) + i * GUEST_PAGE_SIZE).status != SCRIM_OK)
+			return (struct mock_reply){ .status = SCRIM_ENOTRAM };
+	memset((void *)(uintptr_t)target, 0, watch_writable(target, done + mock_has(BUG_IMAGE_WRITES)) * GUEST_PAGE_SIZE);
+	if (mock_has(BUG_IMAGE_COUNT))
+		return (struct mock_reply){ .status = SCRIM_OK, .result0 = pages };
+	return (struct mock_reply){ .status = done > 0 ? SCRIM_OK : SCRIM_EFAULT, .result0 = done };
+}
+
+static struct mock_reply mock_dirty(uint64_t address)
+{
+	if (address % (SCRIM_DIRTY_PAGES * GUEST_PAGE_SIZE) != 0)
+		return (struct mock_reply){ .status = SCRIM_EALIGN };
+	if (mock.watch != SCRIM_WATCH_DIRTY)
+		return (struct mock_reply){ .status = SCRIM_ESTATE, .result0 = mock.state };
+	return (struct mock_reply){ .result0 = mock_has(BUG_DIRTY) };
 }
 
 static struct mock_reply mock_reply_to(uint32_t eax, uint64_t argument0, uint64_t argument1)
@@ -195,6 +252,14 @@ static struct mock_reply mock_reply_to(uint32_t eax, uint64_t argument0, uint64_
 		return mock_state_op(eax & 0xffffu, argument0, argument1);
 	case SCRIM_OP_TRANSLATE:
 		return mock_address(argument0);
+	case SCRIM_OP_WATCH:
+		return mock_watch(argument0);
+	case SCRIM_OP_IMAGE_READ:
+		return mock_image_read(argument0, argument1);
+	case SCRIM_OP_IMAGE_CPU:
+		return (struct mock_reply){ .status = valid && argument1 < SCRIM_REG_COUNT ? SCRIM_OK : SCRIM_EINVAL };
+	case SCRIM_OP_DIRTY:
+		return mock_dirty(argument0);
 	case SCRIM_OP_MACHINE_CHECK:
 		return (struct mock_reply){ .status = SCRIM_EINVAL };
 	default:

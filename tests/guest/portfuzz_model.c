@@ -2,18 +2,21 @@
 /*
  * Owns a second opinion on abi/scrim_abi.h: which answers each request may get in a state that is known, and which
  * requests must not be sent because they would be carried out. Where the ABI leaves a choice (an argument that the
- * operation does not take; which of two faults of an address is told) both answers are allowed.
+ * operation does not take; which of two faults of an address is told) both answers are allowed. What watches answer is
+ * portfuzz_watch.c's.
  */
 #include "portfuzz.h"
 
 #define ANY_ARGUMENT FUZZ_STATUS(SCRIM_EINVAL) /* an unused argument is not 0 */
 #define PAGE_MASK    ((uint64_t)GUEST_PAGE_SIZE - 1)
 
-enum ram_answer { RAM_NO, RAM_PARTLY, RAM_WHOLE };
+#define ONLY_VIRTUALIZED (1u << SCRIM_VIRTUALIZED)
 
-bool model_info_counts(unsigned info)
+bool model_info_counts(const struct fuzz *fuzz, unsigned info)
 {
-	/* The estimate of a pause is measured when it is asked for. */
+	/* The estimate of a pause is measured when it is asked for; the OS's first writes take a watch's tables and frames. */
+	if (info == SCRIM_INFO_MAP_BYTES || info == SCRIM_INFO_WATCH_FRAMES || info == SCRIM_INFO_IMAGE_COPIES)
+		return watch_is_on(fuzz);
 	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US ||
 	       (info >= SCRIM_INFO_V2M_TABLES && info <= SCRIM_INFO_V2M_LINKS_BROKEN);
 }
@@ -23,8 +26,7 @@ static uint32_t model_state(const struct fuzz *fuzz)
 	return (uint32_t)fuzz->now.info[SCRIM_INFO_STATE];
 }
 
-/* How much of the address's page lies in the OS's RAM. */
-static enum ram_answer model_ram(const struct fuzz *fuzz, uint64_t address)
+enum ram_answer model_ram(const struct fuzz *fuzz, uint64_t address)
 {
 	uint64_t page = address & ~PAGE_MASK, last = page + PAGE_MASK;
 	enum ram_answer answer = RAM_NO;
@@ -52,19 +54,25 @@ static uint32_t model_address_faults(const struct fuzz *fuzz, uint64_t address)
 	return faults;
 }
 
+/* A request that changes the map, or what may be moved: carried out in some of the states unless its arguments or a watch refuse it. */
+static uint32_t model_changes(const struct fuzz *fuzz, uint32_t states, bool valid, uint32_t faults)
+{
+	if ((states >> model_state(fuzz) & 1) == 0)
+		return faults | FUZZ_STATUS(SCRIM_ESTATE);
+	if (watch_is_on(fuzz))
+		return faults | FUZZ_STATUS(SCRIM_EWATCH);
+	return valid ? 0 : faults;
+}
+
 static uint32_t model_move(const struct fuzz *fuzz, uint64_t address)
 {
 	uint32_t faults = model_address_faults(fuzz, address);
 	bool surely = (faults & FUZZ_STATUS(SCRIM_EALIGN)) != 0 || model_ram(fuzz, address) == RAM_NO;
 
-	if (model_state(fuzz) != SCRIM_VIRTUALIZED)
-		return faults | FUZZ_STATUS(SCRIM_ESTATE) | FUZZ_STATUS(SCRIM_EDMA);
-	return surely ? faults : 0;
+	return model_changes(fuzz, ONLY_VIRTUALIZED, !surely, surely ? faults : faults | FUZZ_STATUS(SCRIM_EDMA));
 }
 
-/* Some of the page at this address lies in a range of this kind: then a range that begins or ends there may be a valid
- * one. */
-static bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t address)
+bool model_touches(const struct fuzz *fuzz, unsigned kind, uint64_t address)
 {
 	uint64_t page = address & ~PAGE_MASK, last = page + PAGE_MASK;
 
@@ -79,11 +87,10 @@ static uint32_t model_retire(const struct fuzz *fuzz, uint64_t address)
 {
 	uint32_t faults = model_address_faults(fuzz, address);
 
-	if (model_state(fuzz) != SCRIM_VIRTUALIZED)
-		return faults | FUZZ_STATUS(SCRIM_ESTATE);
-	if ((faults & FUZZ_STATUS(SCRIM_EALIGN)) != 0)
-		return faults;
-	return model_ram(fuzz, address) == RAM_NO && !model_touches(fuzz, SCRIM_RANGE_FRAMES, address) ? faults : 0;
+	bool surely = (faults & FUZZ_STATUS(SCRIM_EALIGN)) != 0 ||
+		      (model_ram(fuzz, address) == RAM_NO && !model_touches(fuzz, SCRIM_RANGE_FRAMES, address));
+
+	return model_changes(fuzz, ONLY_VIRTUALIZED, !surely, faults);
 }
 
 static uint32_t model_translate(const struct fuzz *fuzz, uint64_t address)
@@ -107,6 +114,12 @@ static uint32_t model_step(const struct fuzz *fuzz, uint64_t pages)
 static uint32_t model_unless(bool could_change, uint32_t allowed)
 {
 	return could_change ? 0 : allowed;
+}
+
+/* An argument that the operation does not take may be refused if it is not 0. */
+static uint32_t model_unused(uint64_t argument, uint32_t allowed)
+{
+	return allowed != 0 && argument != 0 ? allowed | ANY_ARGUMENT : allowed;
 }
 
 static uint32_t model_index(bool valid)
@@ -146,23 +159,13 @@ static uint32_t model_devirtualize(const struct fuzz *fuzz, uint64_t argument0, 
 	return model_state(fuzz) > SCRIM_VIRTUALIZED ? 0 : faults | FUZZ_STATUS(SCRIM_ESTATE);
 }
 
-/* An operation that is carried out in VIRTUALIZED if its arguments are good. */
-static uint32_t model_virtualized_only(const struct fuzz *fuzz, bool valid, uint32_t faults)
-{
-	if (model_state(fuzz) == SCRIM_VIRTUALIZED)
-		return valid ? 0 : faults;
-	return FUZZ_STATUS(SCRIM_ESTATE) | faults;
-}
-
 /* MANAGE, LEND, UNLEND: `states` are those in which it is carried out. */
 static uint32_t model_ranged(const struct fuzz *fuzz, uint32_t states, unsigned kind, uint64_t start, uint64_t end)
 {
 	uint32_t faults = model_range_faults(fuzz, kind, start, end);
 
 	/* There may be a hole between two ends that are good. */
-	if ((states >> model_state(fuzz) & 1) == 0)
-		return faults | FUZZ_STATUS(SCRIM_ESTATE) | FUZZ_STATUS(SCRIM_ENOTRAM) | FUZZ_STATUS(SCRIM_EINVAL);
-	return faults;
+	return model_changes(fuzz, states, faults == 0, faults == 0 ? FUZZ_STATUS(SCRIM_ENOTRAM) | FUZZ_STATUS(SCRIM_EINVAL) : faults);
 }
 
 static uint32_t model_aim(const struct fuzz *fuzz, uint64_t start, uint64_t end)
@@ -173,7 +176,7 @@ static uint32_t model_aim(const struct fuzz *fuzz, uint64_t start, uint64_t end)
 		faults |= FUZZ_STATUS(SCRIM_EALIGN);
 	if (start >= end)
 		faults |= FUZZ_STATUS(SCRIM_EINVAL);
-	return model_virtualized_only(fuzz, faults == 0, faults);
+	return model_changes(fuzz, ONLY_VIRTUALIZED, faults == 0, faults);
 }
 
 static uint32_t model_allowed_to_move(const struct fuzz *fuzz, uint32_t op, uint64_t argument0, uint64_t argument1)
@@ -187,21 +190,22 @@ static uint32_t model_allowed_to_move(const struct fuzz *fuzz, uint32_t op, uint
 	case SCRIM_OP_PAUSED:
 		return model_unless(model_state(fuzz) == SCRIM_REMAPPING, FUZZ_STATUS(SCRIM_ESTATE) | invalid);
 	case SCRIM_OP_BACKEND:
-		return model_virtualized_only(fuzz, argument0 >= SCRIM_BACKEND_NESTED && argument0 <= SCRIM_BACKEND_VTLB, invalid);
+		return model_changes(fuzz, ONLY_VIRTUALIZED, argument0 >= SCRIM_BACKEND_NESTED && argument0 <= SCRIM_BACKEND_VTLB,
+				     invalid | FUZZ_STATUS(SCRIM_ENOTABLE));
 	case SCRIM_OP_REVERSE:
-		return model_virtualized_only(fuzz, argument0 < SCRIM_REVERSE_COUNT, invalid);
+		return model_changes(fuzz, ONLY_VIRTUALIZED, argument0 < SCRIM_REVERSE_COUNT, invalid);
 	case SCRIM_OP_MANAGE:
 		return model_ranged(fuzz, managing, SCRIM_RANGE_RAM, argument0, argument1);
 	case SCRIM_OP_AIM:
 		return model_aim(fuzz, argument0, argument1);
 	case SCRIM_OP_SCATTER:
-		return model_virtualized_only(fuzz, argument1 >= 1 && argument1 <= SCRIM_FRACTION_ALL, invalid);
+		return model_changes(fuzz, ONLY_VIRTUALIZED, argument1 >= 1 && argument1 <= SCRIM_FRACTION_ALL, invalid);
 	case SCRIM_OP_SCATTER_STEP:
-		return model_virtualized_only(fuzz, batch && argument0 > 1, invalid);
+		return model_changes(fuzz, ONLY_VIRTUALIZED, batch && argument0 > 1, invalid);
 	case SCRIM_OP_SHARE:
-		return model_virtualized_only(fuzz, true, invalid);
+		return model_changes(fuzz, ONLY_VIRTUALIZED, true, invalid);
 	case SCRIM_OP_SHARE_STEP:
-		return model_virtualized_only(fuzz, batch, invalid);
+		return model_changes(fuzz, ONLY_VIRTUALIZED, batch, invalid);
 	case SCRIM_OP_LEND:
 		return model_ranged(fuzz, lending, SCRIM_RANGE_RAM, argument0, argument1);
 	case SCRIM_OP_UNLEND:
@@ -210,6 +214,14 @@ static uint32_t model_allowed_to_move(const struct fuzz *fuzz, uint32_t op, uint
 		return model_retire(fuzz, argument0);
 	case SCRIM_OP_MACHINE_CHECK:
 		return invalid; /* no machine check comes while the fuzzer runs */
+	case SCRIM_OP_WATCH:
+		return model_unused(argument1, model_watch(fuzz, argument0));
+	case SCRIM_OP_IMAGE_READ:
+		return model_image_read(fuzz, argument0, argument1);
+	case SCRIM_OP_IMAGE_CPU:
+		return model_image_cpu(fuzz, argument0, argument1);
+	case SCRIM_OP_DIRTY:
+		return model_unused(argument1, model_dirty(fuzz, argument0));
 	default:
 		return FUZZ_STATUS(SCRIM_EBADREQ);
 	}
@@ -227,7 +239,6 @@ static uint32_t model_census(uint64_t start, uint64_t end)
 uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0, uint64_t argument1)
 {
 	uint32_t state = model_state(fuzz), no_state = FUZZ_STATUS(SCRIM_ESTATE);
-	uint32_t unused0 = argument0 != 0 ? ANY_ARGUMENT : 0, unused1 = argument1 != 0 ? ANY_ARGUMENT : 0;
 	bool cpu = argument0 < fuzz->now.info[SCRIM_INFO_CPUS];
 
 	if ((eax & 0xffff0000u) != SCRIM_MAGIC)
@@ -236,7 +247,7 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 	case SCRIM_OP_VERSION:
 		return FUZZ_STATUS(SCRIM_OK);
 	case SCRIM_OP_INFO:
-		return model_index(argument0 < SCRIM_INFO_COUNT) | unused1;
+		return model_unused(argument1, model_index(argument0 < SCRIM_INFO_COUNT));
 	case SCRIM_OP_CPU_INFO:
 		return model_index(cpu && argument1 < SCRIM_CPU_INFO_COUNT);
 	case SCRIM_OP_CPU_EXITS:
@@ -254,7 +265,7 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 	case SCRIM_OP_DEVIRTUALIZE:
 		return model_devirtualize(fuzz, argument0, argument1);
 	case SCRIM_OP_STEP:
-		return model_step(fuzz, argument0) | unused1;
+		return model_unused(argument1, model_step(fuzz, argument0));
 	case SCRIM_OP_MOVE:
 		return model_move(fuzz, argument0);
 	case SCRIM_OP_CENSUS:
@@ -262,11 +273,11 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 	case SCRIM_OP_TRACE:
 		return model_unless(argument0 < SCRIM_TRACE_ORDER_COUNT, ANY_ARGUMENT);
 	case SCRIM_OP_TRACE_READ:
-		return model_index(cpu) | unused1;
+		return model_unused(argument1, model_index(cpu));
 	case SCRIM_OP_CHECK:
-		return FUZZ_STATUS(SCRIM_OK) | unused0 | unused1;
+		return model_unused(argument0 | argument1, FUZZ_STATUS(SCRIM_OK));
 	case SCRIM_OP_TRANSLATE:
-		return model_translate(fuzz, argument0) | unused1;
+		return model_unused(argument1, model_translate(fuzz, argument0));
 	default:
 		return model_allowed_to_move(fuzz, eax & 0xffffu, argument0, argument1);
 	}
@@ -274,7 +285,7 @@ uint32_t model_allowed(const struct fuzz *fuzz, uint32_t eax, uint64_t argument0
 
 static void model_check_info(struct fuzz *fuzz, uint64_t info, uint64_t value)
 {
-	if (fuzz->known && !model_info_counts((unsigned)info) && value != fuzz->now.info[info])
+	if (fuzz->known && !model_info_counts(fuzz, (unsigned)info) && value != fuzz->now.info[info])
 		fuzz_fail(fuzz, "INFO %lu is %lu, and was %lu", info, value, fuzz->now.info[info]);
 }
 
@@ -288,9 +299,18 @@ static void model_check_translate(struct fuzz *fuzz, uint64_t address, uint64_t 
 		fuzz_fail(fuzz, "TRANSLATE tells of a displaced page where INFO has none");
 }
 
+/* Nothing is in the hands of a batch: nobody moves pages meanwhile. */
+static void model_check_census(struct fuzz *fuzz, uint64_t changed, uint64_t in_flight)
+{
+	if (in_flight != 0)
+		fuzz_fail(fuzz, "CENSUS tells of a batch");
+	if (fuzz->known && (uint32_t)changed > fuzz->now.info[SCRIM_INFO_PAGES_DISPLACED])
+		fuzz_fail(fuzz, "CENSUS tells of more displaced pages than INFO");
+}
+
 void model_check_results(struct fuzz *fuzz)
 {
-	uint64_t argument0 = port_in.rcx << 32 | (uint32_t)port_in.rbx;
+	uint64_t argument0 = port_in.rcx << 32 | (uint32_t)port_in.rbx, argument1 = port_in.rdi << 32 | (uint32_t)port_in.rsi;
 	uint64_t result0 = port_out.rcx << 32 | (uint32_t)port_out.rbx,
 		 result1 = port_out.rdi << 32 | (uint32_t)port_out.rsi;
 
@@ -312,6 +332,15 @@ void model_check_results(struct fuzz *fuzz)
 		break;
 	case SCRIM_OP_TRANSLATE:
 		model_check_translate(fuzz, argument0, result0, result1);
+		break;
+	case SCRIM_OP_CENSUS:
+		model_check_census(fuzz, result0, result1);
+		break;
+	case SCRIM_OP_IMAGE_READ:
+		watch_check_image(fuzz, argument0, argument1, result0);
+		break;
+	case SCRIM_OP_DIRTY:
+		watch_check_dirty(fuzz, argument0, result0, result1);
 		break;
 	default:
 		break;

@@ -54,7 +54,7 @@ static void snapshot_take(struct fuzz *fuzz, struct fuzz_snapshot *snapshot)
 
 	memset(snapshot, 0, sizeof(*snapshot));
 	for (unsigned info = 0; info < SCRIM_INFO_COUNT; info++)
-		if (!model_info_counts(info))
+		if (!model_info_counts(fuzz, info))
 			snapshot->info[info] = snapshot_ask(fuzz, SCRIM_OP_INFO, info, 0);
 	cpus = snapshot->info[SCRIM_INFO_CPUS];
 	for (unsigned cpu = 0; cpu < cpus && cpu < FUZZ_CPUS_MAX; cpu++)
@@ -108,6 +108,7 @@ void snapshot_start(struct fuzz *fuzz)
 	for (unsigned cpu = 0; cpu < limit; cpu++)
 		if (guest_pin(cpu) && snapshot_ask(fuzz, SCRIM_OP_INFO, SCRIM_INFO_STATE, 0) <= SCRIM_NATIVE)
 			fuzz_request(fuzz, SCRIM_OP_VISIT, 0, 0, &result0, &result1);
+	fuzz->watch = snapshot_ask(fuzz, SCRIM_OP_INFO, SCRIM_INFO_WATCH, 0);
 	snapshot_take(fuzz, &fuzz->now);
 	snapshot_choose_sample(fuzz);
 	snapshot_take_pages(fuzz, &fuzz->now);

@@ -10,6 +10,8 @@ from registry import check, check_equal, test
 from under_load import quiet_log, under_load
 
 DISPLACED = (0x4000000, 0x4001000, 0x8000000)
+WATCHES = ("none", "image", "dirty")  # in the order of enum scrim_watch
+EWATCH, EFAULT = 12, 13               # enum scrim_status
 
 
 def lasting(status):
@@ -43,16 +45,43 @@ def fuzz_in_state(machine, state, count, seed):
     return reports
 
 
-@test("fuzz-port", cost=20)
+def without_watch(status):
+    """What a watch leaves as it was, of what lasts: it kicks, flushes and copies."""
+    kept, machine_cpus = lasting(status)
+    counters = {key: value for key, value in kept.pop("counters").items() if key not in ("kicks", "flushes")}
+    kept.pop("watch")
+    return kept, counters, machine_cpus
+
+
+def fuzz_watched(machine, kind, count, seed):
+    """As root, in VIRTUALIZED with a watch on; the watch goes on, the map stays, and what it had is given back. Returns the report."""
+    before = without_watch(machine.status())
+    machine.must(f"ask 0 watch {WATCHES.index(kind)}")
+    report = fuzz(machine, count, seed)
+    machine.must("scrimctl check")
+    check_equal(machine.status()["watch"]["kind"], kind, "the watch that is on after the requests")
+    statuses = report["statuses"]
+    check(statuses[EWATCH] and (statuses[EFAULT] or kind != "image"), f"no request was refused for the watch, or for its buffer: {statuses}")
+    machine.must("ask 0 watch 0 && scrimctl check")
+    after = machine.status()
+    check_equal(without_watch(after), before, f"status after the watch {kind}")
+    print(f"figure: virtualized, watch {kind}: {report['requests']} accesses as root (answers by status {statuses}); {after['watch']['copies']} pages copied "
+          "for writes by the last image; nothing changed")
+    return report
+
+
+@test("fuzz-port", cost=25)
 def fuzz_port(t):
     """Under load, in every state in which a tool may meet the machine."""
     total = 0
-    with t.machine(cpus=4, memory="512M", options="dma-free=all") as machine:
+    with t.machine(cpus=4, memory="512M", options="dma-free=all reserve=64M") as machine:
         machine.wait_ready()
         with quiet_log(machine), under_load(machine, mib=16, stress=None, threads=2) as load:
             total += fuzz_in_state(machine, "native", t.pick(25_000, 1_000_000), 1)[0]["requests"]
             machine.must("scrimctl virtualize && scrimctl move " + " ".join(map(hex, DISPLACED)))
             total += fuzz_in_state(machine, "virtualized", t.pick(25_000, 1_000_000), 2)[0]["requests"]
+            for seed, kind in ((5, "image"), (6, "dirty")):
+                total += fuzz_watched(machine, kind, t.pick(10_000, 100_000), seed)["requests"]
             machine.must("scrimctl devirtualize && switcher --half-done 2")
             total += fuzz_in_state(machine, "commencing", t.pick(5_000, 500_000), 3)[0]["requests"]
             machine.must("scrimctl virtualize && switcher --half-done 2")
