@@ -172,7 +172,8 @@ static bool same(const struct fake_translation *a, const struct fake_translation
 {
 	return a->ok == b->ok && (!a->ok || (a->physical == b->physical && a->size == b->size && a->may_write == b->may_write &&
 					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global &&
-					    a->dirty == b->dirty && a->accessed == b->accessed));
+					    a->dirty == b->dirty && a->accessed == b->accessed && a->leaf == b->leaf &&
+					    a->accessed_above == b->accessed_above));
 }
 
 /* What the tables say now is what a TLB may load now. */
@@ -293,16 +294,24 @@ static bool walk_v2m(uint64_t linear, bool uses, struct held *held)
 	}
 }
 
-static void note_all(void);
-
-/* The CPU sets bits in a table of the OS's by itself. */
-static void mark_linked(uint64_t slot, uint64_t bits)
+/*
+ * The CPU sets bits in a table of the OS's by itself. The OS may have taken that table out, and not have flushed: then the entries above are
+ * as they were, from a paging-structure cache (APM vol. 2, 5.5.1), the lowest one is as it stands in memory, and the tables do not say so now.
+ */
+static void mark_linked(uint32_t place, uint64_t slot, uint64_t bits)
 {
 	uint64_t entry = read_twin(slot, 8) | bits;
 
 	write_twin(slot, entry, 8);
 	memcpy(memory[slot >> PAGE_SHIFT] + (slot & PAGE_MASK), &entry, sizeof(entry));
 	note_all();
+	for (uint32_t j = 0; j < sim.history_count[place]; j++) {
+		struct fake_translation *held = &sim.history[place][j].what;
+		if (held->leaf != slot || held->physical >> PAGE_SHIFT != (entry & PTE_ADDRESS) >> PAGE_SHIFT)
+			continue;
+		held->accessed = held->accessed_above;
+		held->dirty = entry & PTE_D;
+	}
 }
 
 static uint32_t place_of(uint64_t linear)
@@ -334,7 +343,7 @@ static bool try_access(const struct guest_access *access, uint64_t *machine)
 	if (held->linked) {
 		sim.linked_accesses++;
 		held->what.dirty |= access->write;
-		mark_linked(held->linked, PTE_A | (access->write ? PTE_D : 0));
+		mark_linked(place, held->linked, PTE_A | (access->write ? PTE_D : 0));
 	}
 	*machine = sim.tlb[place].what.physical | (access->linear & PAGE_MASK);
 	return true;
