@@ -77,7 +77,8 @@ static struct {
 	bool may_have_portion, has_portion;
 	struct v2m_links links;
 	bool walked_link[TABLES + 1];
-	bool guard_pending; /* not everybody has forgotten yet */
+	gfn_t pending[V2M_OFFERS]; /* guarded, and not everybody has forgotten them yet */
+	uint32_t pending_count;
 	uint64_t accesses, faults, moves, waits, linked_accesses, broken;
 } sim;
 
@@ -240,6 +241,15 @@ static void flush_if_due(void)
 						     sim.walked[i].guest == sim.v2m->page[i].guest));
 }
 
+static bool is_pending(gfn_t table)
+{
+	bool found = false;
+
+	for (uint32_t i = 0; i < sim.pending_count; i++)
+		found |= sim.pending[i].n == table.n;
+	return found;
+}
+
 static uint64_t *v2m_table(uint64_t machine)
 {
 	uint64_t at = machine - V2M_MACHINE;
@@ -247,7 +257,7 @@ static uint64_t *v2m_table(uint64_t machine)
 	if (machine < V2M_MACHINE) { /* a link: at home, and guarded */
 		uint64_t page = machine >> PAGE_SHIFT;
 		assert_true(page <= TABLES && sim.frame[page].n == page && is_locked(NULL, gfn(page)));
-		assert_true(v2m_links_is_guarded(&sim.links, gfn(page)) && !sim.guard_pending);
+		assert_true(v2m_links_is_guarded(&sim.links, gfn(page)) && !is_pending(gfn(page)));
 		sim.walked_link[page] = true;
 		return (uint64_t *)(void *)memory[page];
 	}
@@ -492,7 +502,7 @@ static void store(uint64_t physical, uint64_t value)
 		end_move();
 	sim.access[page] = MEM_ACCESS_ALL;
 	/* Before everybody has forgotten it may still be written. */
-	if (!sim.guard_pending && v2m_links_is_guarded(&sim.links, gfn(page)))
+	if (!is_pending(gfn(page)) && v2m_links_is_guarded(&sim.links, gfn(page)))
 		unlink_table(gfn(page), true);
 	assert_false(page <= TABLES && sim.walked_link[page]);
 	memcpy(memory[sim.frame[page].n] + (physical & PAGE_MASK), &value, entry_bytes());
@@ -653,17 +663,17 @@ static void change_leaf(uint64_t linear)
 /* As virt/shadow.c does it. The OS goes on meanwhile on other CPUs. */
 static void link_tables(void)
 {
-	gfn_t table[V2M_OFFERS];
-	uint32_t count = v2m_links_guard(sim.v2m, table);
+	uint32_t count = v2m_links_guard(sim.v2m, sim.pending);
 
-	sim.guard_pending = true;
+	sim.pending_count = count;
 	if (sim.may_have_portion && one_in(4))
 		change_leaf(sim.place[draw() % PLACES]);
 	for (uint32_t i = 0; i < count; i++)
-		v2m_forget(sim.v2m, table[i], gfn_home(table[i]));
+		v2m_forget(sim.v2m, sim.pending[i], gfn_home(sim.pending[i]));
 	flush_tlb();
-	sim.v2m->flush = sim.guard_pending = false;
-	v2m_links_settle(sim.v2m, table, count);
+	sim.v2m->flush = false;
+	sim.pending_count = 0;
+	v2m_links_settle(sim.v2m, sim.pending, count);
 	note_all();
 }
 
