@@ -293,12 +293,11 @@ static bool clear_other_half(struct v2m *v2m, uint32_t at, uint32_t index)
 	return true;
 }
 
-bool v2m_invalidate(struct v2m *v2m, uint64_t linear)
+static bool invalidate(struct v2m *v2m, uint64_t linear)
 {
 	uint32_t at = v2m_root_page(v2m);
 	bool any = false;
 
-	v2m->count.flushes++;
 	for (uint32_t level = v2m->levels;; level--) {
 		uint32_t index = v2m_index(linear, level), child;
 		if (v2m_is_kernel_slot(v2m, at, index)) { /* also where this context has no entry: it is global */
@@ -320,4 +319,16 @@ bool v2m_invalidate(struct v2m *v2m, uint64_t linear)
 		}
 		at = child;
 	}
+}
+
+/*
+ * The OS may also count on it that no entry above the lowest is used any more that it had changed before, wherever it leads (APM vol. 2, 3.1.7: EFER.TCE
+ * clear). A copy of a lowest entry may have been in a TLB; a link would be walked, and bits set in a table that the OS has for free.
+ */
+bool v2m_invalidate(struct v2m *v2m, uint64_t linear)
+{
+	v2m->count.flushes++;
+	bool any = invalidate(v2m, linear);
+	v2m_sync_links(v2m);
+	return any;
 }

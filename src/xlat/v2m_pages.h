@@ -94,6 +94,9 @@ static inline bool v2m_may_link(const struct v2m *v2m)
 /* In place of what was there, the OS's own table that its entry `guest` leads to; the entry is of level 2. False: it cannot be linked now. */
 bool v2m_put_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest);
 
+/* v2m_sync.c: no link of this address space leads to a table that the OS has taken out. Leafs are not inspected. */
+void v2m_sync_links(struct v2m *v2m);
+
 /* v2m_links.c: a lowest table has been quiet for long. */
 void v2m_links_offer(struct v2m *v2m, uint32_t page);
 

@@ -143,15 +143,15 @@ static uint32_t sync_entry(struct v2m *v2m, uint32_t page, uint32_t index, const
 	return v2m->page[child].split ? V2M_NONE : child;
 }
 
-/* The OS's entry leads where it did: the hardware walks on by itself, and nothing below is inspected. */
-static void sync_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
+/* The OS's entry leads where it did: the hardware walks on by itself, and nothing below is inspected. Else the link goes. */
+static bool sync_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest)
 {
 	const uint64_t same = PTE_P | PTE_A | PTE_ADDRESS | PTE_LARGE | V2M_LINK_KEPT;
+	bool stays = !((guest ^ v2m->table[page][index]) & same) && !(guest & v2m->reserved);
 
-	if ((guest ^ v2m->table[page][index]) & same || guest & v2m->reserved)
+	if (!stays)
 		v2m_clear(v2m, page, index);
-	else
-		v2m->count.links_met++;
+	return stays;
 }
 
 /* A higher one. Returns what is to be inspected next, before `todo`. */
@@ -170,7 +170,7 @@ static uint32_t sync_higher(struct v2m *v2m, uint32_t page, const uint64_t *gues
 				continue;
 			}
 			if (v2m_is_link(v2m, table[index], level)) {
-				sync_link(v2m, page, index, now);
+				v2m->count.links_met += sync_link(v2m, page, index, now);
 				continue;
 			}
 			uint32_t child = v2m_child(v2m, table[index]);
@@ -231,6 +231,43 @@ static void sync_tree(struct v2m *v2m, uint32_t root)
 		left -= page->count;
 		todo = sync_table(v2m, todo, page->link);
 	}
+}
+
+/* What leads on from a higher table; leafs are as a TLB's, and stay. Higher tables that are next are put before `todo`. */
+static uint32_t sync_ways(struct v2m *v2m, uint32_t page, uint32_t todo)
+{
+	const struct v2m_page *p = &v2m->page[page];
+	const uint8_t *base = v2m_guest_table(v2m, page);
+
+	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++) {
+		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
+			uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(left);
+			uint64_t entry = v2m->table[page][index], now = base ? v2m_guest_entry(v2m, page, base, index) : 0;
+			if (v2m_is_leaf(entry, p->level))
+				continue;
+			uint32_t child = v2m_child(v2m, entry);
+			if (v2m_is_link(v2m, entry, p->level)) {
+				sync_link(v2m, page, index, now);
+			} else if (v2m->page[child].guest != now) {
+				v2m_clear(v2m, page, index);
+			} else if (p->level > 2 && !v2m->page[child].split) {
+				v2m->page[child].link = todo;
+				todo = child;
+			}
+		}
+	}
+	return todo;
+}
+
+void v2m_sync_links(struct v2m *v2m)
+{
+	uint32_t todo = v2m_root_page(v2m);
+
+	if (!v2m->link_count)
+		return;
+	v2m->page[todo].link = V2M_NONE;
+	while (todo != V2M_NONE)
+		todo = sync_ways(v2m, todo, v2m->page[todo].link);
 }
 
 /* The entries that lead to a kernel table are what the OS's say now. */

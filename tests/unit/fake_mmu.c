@@ -74,6 +74,8 @@ static struct fake_translation finish(struct state *s, uint64_t where, uint64_t 
 		return fail(s, 1 | 32);
 	if (!fake_mmu_allows(&s->mmu->paging, &s->out, s->access))
 		return fail(s, 1);
+	s->out.leaf = where;
+	s->out.accessed_above = s->out.accessed;
 	mark(s, where, &entry, BIT(5) | (s->access->write ? BIT(6) : 0), bytes);
 	s->out.dirty = entry & BIT(6);
 	s->out.ok = true;

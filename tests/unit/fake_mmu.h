@@ -26,9 +26,11 @@ struct fake_translation {
 	uint32_t error;    /* where not */
 	uint64_t physical; /* of the byte */
 	uint64_t size;     /* of the page */
+	uint64_t leaf;     /* where the last entry of the way stands */
 	bool may_write, may_user, may_fetch; /* by all levels together */
 	bool global, dirty;
 	bool accessed; /* every entry of the way was marked before this walk, or by it; PAE's root has no such bit */
+	bool accessed_above; /* the same of all but the last one */
 };
 
 struct fake_translation fake_mmu_walk(const struct fake_mmu *mmu, const struct guest_access *access);

@@ -8,6 +8,8 @@
  *
  * In half of the runs part of P is outside of the portion. Tables that lead there alone may become links: the CPU walks them itself, sets their
  * accessed and dirty bits, and nobody may write them as long as it could.
+ *
+ * SEED=n in the environment: ten other ones, from n on; STEPS=n makes each longer.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,13 +30,15 @@
 #define TABLES 96u   /* pages of P from 1 on that the OS uses for tables */
 #define ROOTS 3u
 #define PLACES 40u   /* virtual addresses that are looked at */
-#define HISTORY 32u
+#define HISTORY 64u
 #define BITS 46u
 #define V2M_MACHINE 0x80000000ull
 #define MOVES 16u
 #define V2M_TABLES_MAX 160u
 #define LOCKED_FROM 2048u /* pages of P from here on, and those for tables, are outside of the portion where there is one */
 #define SPELL 40u    /* loads of CR3 in which the OS leaves its tables alone */
+#define SEEDS 10u    /* of each mode: small and large tables, with a portion and without */
+#define STEPS 3000u  /* of each seed */
 
 enum mode { TWO_LEVEL, PAE, FOUR_LEVEL, FIVE_LEVEL, MODES };
 
@@ -73,7 +77,8 @@ static struct {
 	bool may_have_portion, has_portion;
 	struct v2m_links links;
 	bool walked_link[TABLES + 1];
-	bool guard_pending; /* not everybody has forgotten yet */
+	gfn_t pending[V2M_OFFERS]; /* guarded, and not everybody has forgotten them yet */
+	uint32_t pending_count;
 	uint64_t accesses, faults, moves, waits, linked_accesses, broken;
 } sim;
 
@@ -172,7 +177,8 @@ static bool same(const struct fake_translation *a, const struct fake_translation
 {
 	return a->ok == b->ok && (!a->ok || (a->physical == b->physical && a->size == b->size && a->may_write == b->may_write &&
 					    a->may_user == b->may_user && a->may_fetch == b->may_fetch && a->global == b->global &&
-					    a->dirty == b->dirty && a->accessed == b->accessed));
+					    a->dirty == b->dirty && a->accessed == b->accessed && a->leaf == b->leaf &&
+					    a->accessed_above == b->accessed_above));
 }
 
 /* What the tables say now is what a TLB may load now. */
@@ -235,6 +241,15 @@ static void flush_if_due(void)
 						     sim.walked[i].guest == sim.v2m->page[i].guest));
 }
 
+static bool is_pending(gfn_t table)
+{
+	bool found = false;
+
+	for (uint32_t i = 0; i < sim.pending_count; i++)
+		found |= sim.pending[i].n == table.n;
+	return found;
+}
+
 static uint64_t *v2m_table(uint64_t machine)
 {
 	uint64_t at = machine - V2M_MACHINE;
@@ -242,7 +257,7 @@ static uint64_t *v2m_table(uint64_t machine)
 	if (machine < V2M_MACHINE) { /* a link: at home, and guarded */
 		uint64_t page = machine >> PAGE_SHIFT;
 		assert_true(page <= TABLES && sim.frame[page].n == page && is_locked(NULL, gfn(page)));
-		assert_true(v2m_links_is_guarded(&sim.links, gfn(page)) && !sim.guard_pending);
+		assert_true(v2m_links_is_guarded(&sim.links, gfn(page)) && !is_pending(gfn(page)));
 		sim.walked_link[page] = true;
 		return (uint64_t *)(void *)memory[page];
 	}
@@ -293,16 +308,24 @@ static bool walk_v2m(uint64_t linear, bool uses, struct held *held)
 	}
 }
 
-static void note_all(void);
-
-/* The CPU sets bits in a table of the OS's by itself. */
-static void mark_linked(uint64_t slot, uint64_t bits)
+/*
+ * The CPU sets bits in a table of the OS's by itself. The OS may have taken that table out, and not have flushed: then the entries above are
+ * as they were, from a paging-structure cache (APM vol. 2, 5.5.1), the lowest one is as it stands in memory, and the tables do not say so now.
+ */
+static void mark_linked(uint32_t place, uint64_t slot, uint64_t bits)
 {
 	uint64_t entry = read_twin(slot, 8) | bits;
 
 	write_twin(slot, entry, 8);
 	memcpy(memory[slot >> PAGE_SHIFT] + (slot & PAGE_MASK), &entry, sizeof(entry));
 	note_all();
+	for (uint32_t j = 0; j < sim.history_count[place]; j++) {
+		struct fake_translation *held = &sim.history[place][j].what;
+		if (held->leaf != slot || held->physical >> PAGE_SHIFT != (entry & PTE_ADDRESS) >> PAGE_SHIFT)
+			continue;
+		held->accessed = held->accessed_above;
+		held->dirty = entry & PTE_D;
+	}
 }
 
 static uint32_t place_of(uint64_t linear)
@@ -334,7 +357,7 @@ static bool try_access(const struct guest_access *access, uint64_t *machine)
 	if (held->linked) {
 		sim.linked_accesses++;
 		held->what.dirty |= access->write;
-		mark_linked(held->linked, PTE_A | (access->write ? PTE_D : 0));
+		mark_linked(place, held->linked, PTE_A | (access->write ? PTE_D : 0));
 	}
 	*machine = sim.tlb[place].what.physical | (access->linear & PAGE_MASK);
 	return true;
@@ -454,14 +477,18 @@ static void make_access(const struct guest_access *access)
 	check_access(access, machine);
 }
 
-static void random_access(void)
+static void access_place(uint32_t place)
 {
-	struct guest_access access = { .linear = sim.place[draw() % PLACES] | (draw() & PAGE_MASK), .write = draw() & 1,
-				       .user = draw() & 1 };
+	struct guest_access access = { .linear = sim.place[place] | (draw() & PAGE_MASK), .write = draw() & 1, .user = draw() & 1 };
 
 	access.fetch = !access.write && one_in(4);
 	access.smap = !access.user && one_in(3);
 	make_access(&access);
+}
+
+static void random_access(void)
+{
+	access_place((uint32_t)(draw() % PLACES));
 }
 
 /* --- the OS --- */
@@ -475,7 +502,7 @@ static void store(uint64_t physical, uint64_t value)
 		end_move();
 	sim.access[page] = MEM_ACCESS_ALL;
 	/* Before everybody has forgotten it may still be written. */
-	if (!sim.guard_pending && v2m_links_is_guarded(&sim.links, gfn(page)))
+	if (!is_pending(gfn(page)) && v2m_links_is_guarded(&sim.links, gfn(page)))
 		unlink_table(gfn(page), true);
 	assert_false(page <= TABLES && sim.walked_link[page]);
 	memcpy(memory[sim.frame[page].n] + (physical & PAGE_MASK), &value, entry_bytes());
@@ -636,17 +663,17 @@ static void change_leaf(uint64_t linear)
 /* As virt/shadow.c does it. The OS goes on meanwhile on other CPUs. */
 static void link_tables(void)
 {
-	gfn_t table[V2M_OFFERS];
-	uint32_t count = v2m_links_guard(sim.v2m, table);
+	uint32_t count = v2m_links_guard(sim.v2m, sim.pending);
 
-	sim.guard_pending = true;
+	sim.pending_count = count;
 	if (sim.may_have_portion && one_in(4))
 		change_leaf(sim.place[draw() % PLACES]);
 	for (uint32_t i = 0; i < count; i++)
-		v2m_forget(sim.v2m, table[i], gfn_home(table[i]));
+		v2m_forget(sim.v2m, sim.pending[i], gfn_home(sim.pending[i]));
 	flush_tlb();
-	sim.v2m->flush = sim.guard_pending = false;
-	v2m_links_settle(sim.v2m, table, count);
+	sim.v2m->flush = false;
+	sim.pending_count = 0;
+	v2m_links_settle(sim.v2m, sim.pending, count);
 	note_all();
 }
 
@@ -678,6 +705,23 @@ static void leave_tables_alone(void)
 	}
 }
 
+/*
+ * INVLPG takes away all that is kept of entries above the lowest, wherever they lead (APM vol. 2, 3.1.7, EFER.TCE clear; SDM vol. 3, 4.10.4.1):
+ * what a TLB has loaded by a table that is not on the way now stays, but nobody walks that table any more.
+ */
+static void forget_stale_ways(void)
+{
+	for (uint32_t i = 0; i < PLACES; i++) {
+		struct fake_translation now = walk_now(sim.place[i]);
+		for (uint32_t j = 0; j < sim.history_count[i]; j++) {
+			struct fake_translation *held = &sim.history[i][j].what;
+			if (!now.ok || held->leaf != now.leaf || held->accessed_above != now.accessed_above || held->may_write != now.may_write ||
+			    held->may_user != now.may_user || held->may_fetch != now.may_fetch)
+				held->leaf = 0;
+		}
+	}
+}
+
 static void invalidate(uint64_t linear)
 {
 	if (v2m_invalidate(sim.v2m, linear))
@@ -686,6 +730,26 @@ static void invalidate(uint64_t linear)
 	invalidated = linear;
 	for (uint32_t i = 0; i < PLACES; i++)
 		prune(i, is_elsewhere);
+	forget_stale_ways();
+	note_all();
+}
+
+/* A lowest table is out, or has other rights, and this is not flushed; perhaps something else is. Then it is back. */
+static void take_out_for_a_while(uint64_t linear)
+{
+	uint64_t slot[5], entry[5];
+	uint32_t above = levels() - 2;
+
+	if (way(linear, slot, entry) != levels())
+		return;
+	store(slot[above], one_in(2) ? 0 : entry[above] & ~(draw() & (PTE_W | PTE_U | PTE_A)));
+	note_all();
+	if (one_in(2))
+		invalidate(sim.place[draw() % PLACES]);
+	for (uint32_t i = 0; i < PLACES; i++)
+		if (sim.place[i] >> 21 == linear >> 21)
+			access_place(i);
+	store(slot[above], entry[above]);
 	note_all();
 }
 
@@ -925,8 +989,12 @@ static void act(void)
 {
 	uint64_t linear = sim.place[draw() % PLACES];
 
-	if (sim.may_have_portion && one_in(30))
+	if (sim.may_have_portion && one_in(30)) {
 		leave_tables_alone();
+		for (uint32_t i = 0; i < PLACES; i++)
+			if (one_in(8))
+				take_out_for_a_while(sim.place[i]);
+	}
 	if (sim.may_have_portion && one_in(300))
 		change_portion();
 	switch (draw() % 16) {
@@ -965,7 +1033,7 @@ static void act(void)
 		random_access();
 	}
 	for (uint32_t i = 0; i < PLACES; i++)
-		if (sim.history_count[i] > HISTORY - 4)
+		if (sim.history_count[i] > HISTORY / 2)
 			invalidate(sim.place[i]);
 	assert_true(sim.v2m->used <= sim.v2m->page_count);
 	check_guarded();
@@ -980,13 +1048,19 @@ static void stop(void)
 		assert_int_equal(v2m_memory[i], 0);
 }
 
+static uint64_t from_environment(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
 static void run(enum mode mode, bool keeps)
 {
-	const char *wanted = getenv("STEPS");
-	uint64_t steps = wanted ? strtoull(wanted, NULL, 0) : 2000, loads = 0, evictions = 0, accesses = 0, faults = 0, moves = 0;
-	uint64_t linked = 0, made = 0, broken = 0;
+	uint64_t first = from_environment("SEED", 1), steps = from_environment("STEPS", STEPS);
+	uint64_t loads = 0, evictions = 0, accesses = 0, faults = 0, moves = 0, linked = 0, made = 0, broken = 0;
 
-	for (uint64_t seed = 1; seed <= 10; seed++) {
+	for (uint64_t seed = first; seed < first + SEEDS; seed++) {
 		state = seed * 1000 + mode * 10 + keeps;
 		/* Few tables, so that they are given up all the time; and enough. */
 		start(mode, keeps ? V2M_KEPT_SHADOW : seed % 4 < 2 ? 24 : V2M_KEPT_VTLB, seed % 2 ? KIB(8) + (keeps ? 20u : 9u) * 8800ull : KIB(768));
@@ -1143,6 +1217,7 @@ static void test_reserved_above(void **unused)
 
 #define ALL_RIGHTS (PTE_P | PTE_W | PTE_U | PTE_A | PTE_D)
 #define FIRST 0x5000ull
+#define CLEAN 0x6000ull /* in the same table, not used yet */
 #define SECOND ((1ull << 30) + 0x5000)
 
 /* The OS maps `linear` in an entry of `level`; tables that are missing are made. Returns the address of that entry. */
@@ -1187,14 +1262,16 @@ static bool is_linked(gfn_t table)
 	return false;
 }
 
-/* FIRST leads to a locked page by a table that is linked when this returns. */
+/* FIRST and CLEAN lead to locked pages by a table that is linked when this returns. */
 static gfn_t start_linked(enum mode mode)
 {
 	start(mode, V2M_KEPT_SHADOW, KIB(768));
 	sim.has_portion = true;
 	sim.place[0] = FIRST;
 	sim.place[1] = SECOND;
+	sim.place[2] = CLEAN;
 	gfn_t table = gfn_of_address(map_to(FIRST, 1, LOCKED_FROM));
+	store(slot_of(table.n << PAGE_SHIFT, CLEAN, 1), (LOCKED_FROM + 2) << PAGE_SHIFT | (ALL_RIGHTS & ~(PTE_A | PTE_D)));
 	use(FIRST, false);
 	come_back_often();
 	assert_true(is_linked(table));
@@ -1297,6 +1374,29 @@ static void test_link_is_left(void **unused)
 	}
 }
 
+/*
+ * The OS has taken the table out, and not flushed: the CPU may walk it, and sets bits in it. After INVLPG, of whatever address, nobody does:
+ * the OS may have the table for free by then.
+ */
+static void test_link_is_stale(void **unused)
+{
+	(void)unused;
+	for (uint32_t i = 0; i < 6; i++) {
+		gfn_t table = start_linked(linking[i / 2]);
+		uint64_t slot[5], entry[5], clean = slot_of(table.n << PAGE_SHIFT, CLEAN, 1);
+		bool flushes = i % 2;
+		store(slot[way(FIRST, slot, entry) - 2], 0);
+		note_all();
+		if (flushes)
+			invalidate(SECOND);
+		use(CLEAN, true);
+		assert_int_equal(sim.faults, flushes);
+		assert_int_equal(read_twin(clean, 8) & (PTE_A | PTE_D), flushes ? 0 : PTE_A | PTE_D);
+		assert_true(v2m_links_is_guarded(&sim.links, table));
+		stop();
+	}
+}
+
 /* The portion grows. */
 static void test_portion_grows(void **unused)
 {
@@ -1327,7 +1427,7 @@ int main(void)
 		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_home_below_16_tib),
 		cmocka_unit_test(test_accessed_of_a_neighbour), cmocka_unit_test(test_reserved_above),
 		cmocka_unit_test(test_link_is_guarded), cmocka_unit_test(test_guard_takes_rights),
-		cmocka_unit_test(test_linked_leads_to_table), cmocka_unit_test(test_link_is_left), cmocka_unit_test(test_portion_grows),
+		cmocka_unit_test(test_linked_leads_to_table), cmocka_unit_test(test_link_is_left), cmocka_unit_test(test_link_is_stale), cmocka_unit_test(test_portion_grows),
 		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
 		cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
 		cmocka_unit_test(test_vtlb_two_level), cmocka_unit_test(test_vtlb_pae), cmocka_unit_test(test_vtlb_four_level),
