@@ -299,11 +299,13 @@ static void model_check_translate(struct fuzz *fuzz, uint64_t address, uint64_t 
 		fuzz_fail(fuzz, "TRANSLATE tells of a displaced page where INFO has none");
 }
 
-/* Nothing is in the hands of a batch: nobody moves pages meanwhile. */
-static void model_check_census(struct fuzz *fuzz, uint64_t changed, uint64_t in_flight)
+/* Nothing is in the hands of a batch: nobody moves pages meanwhile. And nothing is read-only for a watch where none is on. */
+static void model_check_census(struct fuzz *fuzz, uint64_t changed, uint64_t held)
 {
-	if (in_flight != 0)
+	if ((uint32_t)held != 0)
 		fuzz_fail(fuzz, "CENSUS tells of a batch");
+	if (fuzz->known && held >> 32 != 0 && fuzz->now.info[SCRIM_INFO_WATCH] == SCRIM_WATCH_NONE)
+		fuzz_fail(fuzz, "CENSUS tells of a watch where INFO has none");
 	if (fuzz->known && (uint32_t)changed > fuzz->now.info[SCRIM_INFO_PAGES_DISPLACED])
 		fuzz_fail(fuzz, "CENSUS tells of more displaced pages than INFO");
 }
