@@ -82,6 +82,10 @@ def main():
     failed = sum(result.failed for result in results)
     lock.close()
     if failed:
+        print("\nThose that failed:")
+        for result in results:
+            if result.failed:
+                report(result)
         print(f"what the failed tests left is in {work}")
     print(f"{passed} passed, {failed} failed", flush=True)
     return 0 if failed == 0 and passed > 0 else 1

@@ -15,6 +15,8 @@ CPUS = 2
 MEMORY = "1G"
 INSTALL_TIMEOUT = 300
 WORST = "dmesg --level=emerg,alert,crit,err,warn"
+# A network card finds its link in its own time, perhaps after multi-user.
+LINK_READY = "[ ! -e /sys/class/net/enp0s3 ] || until dmesg | grep -q 'enp0s3: link becomes ready'; do sleep 0.2; done"
 # SVM is Scrim's: the OS is told that firmware has disabled it.
 EXPECTED = {"kvm: support for 'kvm_amd' disabled by bios"}
 
@@ -34,6 +36,7 @@ def wait_multi_user(machine):
     check_equal(machine.must("systemctl is-active multi-user.target serial-getty@ttyS0.service").split(), ["active"] * 2,
                 "multi-user, serial login")
     machine.must("udevadm settle", disk.BOOT_TIMEOUT)  # what it loads has its say in the log
+    machine.must(LINK_READY, disk.BOOT_TIMEOUT)
     check_equal(machine.must("findmnt -no SOURCE,FSTYPE /"), "/dev/mapper/root ext4", "root file system")
     return machine
 
