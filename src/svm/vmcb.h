@@ -96,9 +96,7 @@
 /* EXITINFO1 of IOIO (15.10.2) and of NPF (15.25.6). */
 #define IOIO_IN (1ull << 0)
 #define IOIO_STRING (1ull << 2)
-#define IOIO_SIZE8 (1ull << 4)
-#define IOIO_SIZE16 (1ull << 5)
-#define IOIO_SIZE32 (1ull << 6)
+#define IOIO_BYTES(info) ((uint32_t)(info) >> 4 & 7u) /* a bit a size: 1, 2, 4 */
 #define NPF_PRESENT (1ull << 0)
 #define NPF_WRITE (1ull << 1)
 #define NPF_FINAL (1ull << 32) /* the access itself, not the walk of the OS's tables */
