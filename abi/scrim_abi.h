@@ -389,12 +389,16 @@ enum scrim_exit {
 	SCRIM_EXIT_PAGE_FAULT,      /* shadow, vtlb: #PF */
 	SCRIM_EXIT_INVLPG,          /* shadow, vtlb */
 	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID */
+	/* Forced by VMX. */
+	SCRIM_EXIT_CPUID,
+	SCRIM_EXIT_XSETBV,
+	SCRIM_EXIT_VMX_INSN,        /* VMXON and the like by the OS */
 	SCRIM_EXIT_COUNT
 };
 
 #define SCRIM_EXIT_NAMES                                                                                               \
 	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
-	  "shutdown", "other", "cmos", "page-fault", "invlpg", "paging" }
+	  "shutdown", "other", "cmos", "page-fault", "invlpg", "paging", "cpuid", "xsetbv", "vmx-insn" }
 
 enum scrim_iommu { SCRIM_IOMMU_NONE = 0, SCRIM_IOMMU_VTD, SCRIM_IOMMU_AMDVI };
 

@@ -204,7 +204,7 @@ static void redeliver(struct cpu *cpu)
 		return;
 	if (type == EVENT_TYPE_EXCEPTION && vector > 31) {
 		event = EVENT_MAKE(EVENT_TYPE_INTR, vector);
-		kick_self(cpu);
+		kick_out(cpu);
 	}
 	vmcb->event_injection = event;
 }

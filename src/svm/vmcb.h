@@ -2,7 +2,7 @@
 /* Provides the virtual machine control block (AMD APM vol. 2, appendix B) and the intercept and exit codes in use. */
 #pragma once
 
-#include "base/types.h"
+#include "hw/descriptors.h"
 
 /* Intercepts, first word (offset 0x0c). */
 #define INTERCEPT_NMI (1u << 1)
@@ -84,14 +84,6 @@
 
 #define INTERRUPT_SHADOW (1ull << 0) /* 15.21.5 */
 
-#define VECTOR_DB 1u
-#define VECTOR_NMI 2u
-#define VECTOR_BP 3u
-#define VECTOR_OF 4u
-#define VECTOR_UD 6u
-#define VECTOR_DF 8u
-#define VECTOR_GP 13u
-#define VECTOR_PF 14u
 
 /* EXITINFO1 of IOIO (15.10.2) and of NPF (15.25.6). */
 #define IOIO_IN (1ull << 0)

@@ -36,6 +36,9 @@ void guard_on_cr3_load(struct cpu *self);
 void guard_on_lidt(struct cpu *self);
 void guard_on_wbinvd(struct cpu *self);
 
+/* Exit of this CPU before it switches its paging off, which it can do behind the map alone: it executes there. */
+void guard_on_paging_off(struct cpu *self);
+
 /* Exit of this CPU before it writes `value` to the CMOS: from Linux's do_boot_cpu, the first and the last thing it does. */
 void guard_on_cmos_write(struct cpu *self, uint8_t value);
 

@@ -26,8 +26,12 @@
 #define VMX_MUST_BE_ONE(capability) ((uint32_t)(capability))
 #define VMX_MAY_BE_ONE(capability) ((uint32_t)((capability) >> 32))
 
+#define MSR_VMX_LAST 0x491u
+
 #define FEATURE_CONTROL_LOCK (1ull << 0)
 #define FEATURE_CONTROL_VMX (1ull << 2) /* VMXON outside SMX */
+
+#define FEATURE_CONTROL_ANY_VMX (3ull << 1) /* and inside */
 
 #define VMX_BASIC_REVISION(basic) ((uint32_t)(basic) & 0x7fffffffu)
 #define VMX_BASIC_BYTES(basic) ((uint32_t)((basic) >> 32) & 0x1fffu)
