@@ -5,6 +5,7 @@
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "svm/svm_probe.h"
+#include "xlat/pte_npt.h"
 
 #define CPUID_SVM (1u << 2)           /* 8000_0001 ECX */
 #define CPUID_NESTED_PAGING (1u << 0) /* 8000_000A EDX */
@@ -65,6 +66,7 @@ static uint32_t guest_idt_limit(const struct cpu *cpu)
 
 const struct vendor_ops svm_vendor = {
 	.id = SCRIM_VENDOR_AMD,
+	.nested_format = &pte_npt,
 	.probe = probe,
 	.enable = enable,
 	.reset_to_entry = svm_reset_to_entry,

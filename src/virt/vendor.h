@@ -4,6 +4,7 @@
 
 #include "virt/cpu.h"
 #include "xlat/guest_mmu.h"
+#include "xlat/xlat.h"
 
 /* The OS's registers at its entry, 32-bit protected mode, flat, paging off. */
 struct guest_entry {
@@ -14,6 +15,8 @@ struct guest_entry {
 
 struct vendor_ops {
 	enum scrim_vendor id;
+	const struct xlat_format *nested_format; /* of the tables that the hardware walks for SCRIM_BACKEND_NESTED */
+	enum memory_type (*memory_type)(void *context, uint64_t start, uint64_t bytes); /* xlat.h; where that format asks for it */
 	/* NULL, or why the calling CPU cannot be virtualized (one line's worth). Changes nothing. */
 	const char *(*probe)(void);
 	/* Turns virtualization on for the calling CPU. */
