@@ -22,6 +22,7 @@ void memvirt_init(const struct mem_config *config)
 	machine.xlat.ops = &xlat_nested;
 	machine.xlat.format = machine.vendor->nested_format;
 	machine.xlat.port = port_tables;
+	machine.xlat.port.memory_type = machine.vendor->memory_type;
 	full.port = &port_ops;
 	full.port_context = &machine.xlat;
 	full.movable = dma_movable();

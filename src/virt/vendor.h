@@ -17,7 +17,8 @@ struct vendor_ops {
 	enum scrim_vendor id;
 	/* Pages of own_alloc() for one CPU's control block, and for what all share. */
 	uint64_t cpu_bytes, shared_bytes;
-	const struct xlat_format *nested_format;
+	const struct xlat_format *nested_format; /* of the tables that the hardware walks for SCRIM_BACKEND_NESTED */
+	enum memory_type (*memory_type)(void *context, uint64_t start, uint64_t bytes); /* xlat.h; where that format asks for it */
 	bool unpaged_needs_map; /* a CPU whose paging is off runs behind the map alone */
 	/* The calling CPU is this vendor's, as far as virtualization goes. */
 	bool (*is_there)(void);

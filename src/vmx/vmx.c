@@ -6,6 +6,7 @@
 #include "hw/console.h"
 #include "hw/insn.h"
 #include "hw/msr.h"
+#include "hw/mtrr.h"
 #include "vmx/vmx_capability.h"
 #include "vmx/vmx_controls.h"
 #include "vmx/vmx_insn.h"
@@ -28,6 +29,21 @@ static const char *probe(void)
 static bool has_1g(void)
 {
 	return rdmsr(MSR_VMX_EPT_VPID) & EPT_CAP_1G;
+}
+
+/* As firmware left them; the OS has no reason to change those of its RAM. */
+static struct mtrr_state mtrr;
+
+static enum memory_type memory_type(void *context, uint64_t start, uint64_t bytes)
+{
+	(void)context;
+	return mtrr_type(&mtrr, start, bytes);
+}
+
+static void init(void)
+{
+	CHECK(mtrr_read(&mtrr, machine.xlat.address_bits));
+	vmx_init();
 }
 
 static void begin_region(uint64_t region)
@@ -96,11 +112,12 @@ const struct vendor_ops vmx_vendor = {
 	.cpu_bytes = VMX_CPU_BYTES,
 	.shared_bytes = VMX_SHARED_BYTES,
 	.nested_format = &pte_ept,
+	.memory_type = memory_type,
 	.unpaged_needs_map = true,
 	.is_there = is_there,
 	.probe = probe,
 	.has_1g = has_1g,
-	.init = vmx_init,
+	.init = init,
 	.enable = enable,
 	.disable = disable,
 	.reset_to_entry = vmx_reset_to_entry,

@@ -18,6 +18,7 @@
 #include "virt/kick.h"
 #include "virt/memvirt.h"
 #include "virt/vendor.h"
+#include "xlat/pte_npt.h"
 
 #define STACK_BYTES KIB(256)
 #define TURNS_MAX 40000u /* of a script that goes on: the longest wait is for a deaf CPU */
@@ -358,6 +359,7 @@ static void save_registers(struct cpu *cpu, uint64_t *to)
 
 static const struct vendor_ops vendor = {
 	.id = SCRIM_VENDOR_AMD,
+	.nested_format = &pte_npt,
 	.set_backend = set_backend,
 	.can_shadow = can_shadow,
 	.flush = flush,
