@@ -101,12 +101,6 @@ static uint32_t guest_idt_limit(const struct cpu *cpu)
 	return (uint32_t)vmx_read(VMCS_GUEST_IDTR_LIMIT);
 }
 
-static bool can_shadow(const struct cpu *cpu)
-{
-	(void)cpu;
-	return false;
-}
-
 const struct vendor_ops vmx_vendor = {
 	.id = SCRIM_VENDOR_INTEL,
 	.cpu_bytes = VMX_CPU_BYTES,
@@ -124,7 +118,7 @@ const struct vendor_ops vmx_vendor = {
 	.reset_to_startup = vmx_reset_to_startup,
 	.run = vmx_run,
 	.set_backend = vmx_set_backend,
-	.can_shadow = can_shadow,
+	.can_shadow = vmx_can_shadow,
 	.flush = vmx_flush,
 	.intercept_apic_msrs = vmx_intercept_apic_msrs,
 	.intercept_cr3_load = vmx_intercept_cr3_load,

@@ -12,7 +12,7 @@ extern const struct vendor_ops vmx_vendor;
 
 /* Pages of own_alloc() for one CPU, and for the bitmaps that all CPUs share. */
 #define VMX_CPU_BYTES (2 * PAGE_SIZE)    /* VMCS, VMXON region */
-#define VMX_SHARED_BYTES (5 * PAGE_SIZE) /* 24.6.4, 24.6.9 */
+#define VMX_SHARED_BYTES (6 * PAGE_SIZE) /* 24.6.4, 24.6.9 */
 
 /* Bits of CR4 that the OS is to take for reserved. */
 #define VMX_CR4_HIDDEN (CR4_VMXE | CR4_SMXE)
@@ -27,6 +27,8 @@ void vmx_reset_to_entry(struct cpu *cpu, const struct guest_entry *entry);
 void vmx_reset_to_startup(struct cpu *cpu, uint8_t vector);
 void vmx_set_backend(struct cpu *cpu, enum scrim_backend to);
 void vmx_flush(struct cpu *cpu);
+/* Of one linear address, whatever it is. */
+void vmx_flush_address(struct cpu *cpu, uint64_t linear);
 void vmx_intercept_apic_msrs(struct cpu *cpu, bool on);
 void vmx_intercept_cr3_load(struct cpu *cpu, bool on);
 /* What exits, by the CPU's mode and whether its CR3 loads are watched. */
@@ -53,9 +55,14 @@ void vmx_idt_nmi(void);
 void vmx_handle_exit(struct cpu *cpu);
 void vmx_before_entry(struct cpu *cpu);
 void NORETURN vmx_entry_failed(struct cpu *cpu);
+/* The OS's triple fault: this CPU shuts down in its stead. */
+void NORETURN vmx_shut_down(void);
+/* The exit came from an IRET that had ended NMI blocking and did not complete, and is made again: with it (27.2.3). */
+void vmx_block_nmis_again(bool was_unblocked);
 
 /* General register by its number in an instruction. */
 uint64_t vmx_register(const struct cpu *cpu, uint32_t number);
+void vmx_set_register(struct cpu *cpu, uint32_t number, uint64_t value);
 bool vmx_is_64bit_code(void);
 /* The OS's paging, and its instruction at rip (virt/guest_insn.h), and what that leaves behind: registers, the next rip. */
 struct guest_paging vmx_paging(const struct cpu *cpu);
@@ -68,6 +75,19 @@ enum scrim_exit vmx_on_cr_access(struct cpu *cpu);
 uint64_t vmx_guest_cr0(void);
 uint64_t vmx_guest_cr3(const struct cpu *cpu);
 uint64_t vmx_guest_cr4(const struct cpu *cpu);
+
+/* vmx_paging.c: V2M tables. */
+bool vmx_is_v2m(const struct cpu *cpu);
+bool vmx_can_shadow(const struct cpu *cpu);
+/* The VMCS's side of going over to them and leaving them. */
+void vmx_enter_v2m(struct cpu *cpu, uint32_t kept);
+void vmx_leave_v2m(struct cpu *cpu);
+void vmx_on_page_fault(struct cpu *cpu);
+void vmx_on_invlpg(struct cpu *cpu);
+/* MOV CR3 is done for the OS. */
+void vmx_load_cr3(struct cpu *cpu, uint64_t value);
+/* EFER.NXE has changed. */
+void vmx_efer_changed(struct cpu *cpu);
 
 /* vmx_cpuid.c */
 void vmx_on_cpuid(struct cpu *cpu);

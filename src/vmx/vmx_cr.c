@@ -6,18 +6,17 @@
 #include "hw/descriptors.h"
 #include "hw/msr.h"
 #include "virt/guard.h"
+#include "virt/shadow.h"
 #include "vmx/vmx.h"
 
 uint64_t vmx_guest_cr3(const struct cpu *cpu)
 {
-	(void)cpu;
-	return vmx_read(VMCS_GUEST_CR3);
+	return vmx_is_v2m(cpu) ? cpu->v2m->paging.cr3 : vmx_read(VMCS_GUEST_CR3);
 }
 
 uint64_t vmx_guest_cr4(const struct cpu *cpu)
 {
-	(void)cpu;
-	return vmx_read(VMCS_GUEST_CR4) & ~CR4_VMXE;
+	return vmx_is_v2m(cpu) ? cpu->guest_cr4 : vmx_read(VMCS_GUEST_CR4) & ~CR4_VMXE;
 }
 
 /* The value that the instruction has for the register: CLTS never exits, since CR0.TS is the OS's. */
@@ -38,6 +37,8 @@ static void on_cr0_write(struct cpu *cpu, uint64_t value)
 
 	if ((value ^ shadow) & CR0_NE)
 		vmx_write(VMCS_CR0_SHADOW, shadow ^ CR0_NE);
+	else if (vmx_is_v2m(cpu))
+		cpu->step_aside = true;
 	else
 		guard_on_paging_off(cpu);
 }
@@ -52,8 +53,30 @@ static void on_cr3_load(struct cpu *cpu, uint64_t value)
 	}
 	if (cpu->cr3_watched)
 		guard_on_cr3_load(cpu); /* ends the watch */
+	if (vmx_is_v2m(cpu)) {
+		vmx_load_cr3(cpu, value);
+		return;
+	}
 	/* Until the next change of mode, or of what is watched. */
 	vmx_set_primary(PRIMARY_CR3_LOAD, false);
+}
+
+/* V2M: the register has what is Scrim's. CR4 is read from its shadow, and never exits. */
+static void on_cr3_read(struct cpu *cpu, uint64_t qualification)
+{
+	uint64_t value = vmx_guest_cr3(cpu);
+
+	vmx_set_register(cpu, QUALIFICATION_CR_REGISTER(qualification), vmx_is_64bit_code() ? value : (uint32_t)value);
+	vmx_skip();
+}
+
+/* Outside of V2M it is a bit that the OS is to take for reserved. */
+static void on_cr4_write(struct cpu *cpu, uint64_t value)
+{
+	if (value & VMX_CR4_HIDDEN)
+		vmx_inject_exception(VECTOR_GP, true);
+	else
+		cpu->step_aside = true;
 }
 
 enum scrim_exit vmx_on_cr_access(struct cpu *cpu)
@@ -65,10 +88,13 @@ enum scrim_exit vmx_on_cr_access(struct cpu *cpu)
 		on_cr0_write(cpu, value);
 		return SCRIM_EXIT_PAGING;
 	case 3:
-		on_cr3_load(cpu, value);
+		if (QUALIFICATION_CR_ACCESS(qualification) == CR_ACCESS_MOV_FROM)
+			on_cr3_read(cpu, qualification);
+		else
+			on_cr3_load(cpu, value);
 		return SCRIM_EXIT_CR3;
-	default: /* CR4: a bit that the OS is to take for reserved */
-		vmx_inject_exception(VECTOR_GP, true);
+	default:
+		on_cr4_write(cpu, value);
 		return SCRIM_EXIT_PAGING;
 	}
 }

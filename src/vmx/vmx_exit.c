@@ -45,8 +45,7 @@ static void on_apic_write(struct cpu *cpu, uint64_t address)
 		vmx_inject_exception(VECTOR_GP, true);
 }
 
-/* The IRET that met the fault had ended NMI blocking and did not complete: it is made again with it (27.2.3). */
-static void block_nmis_again(bool was_unblocked)
+void vmx_block_nmis_again(bool was_unblocked)
 {
 	if (was_unblocked && !(vmx_read(VMCS_VECTORING_EVENT) & VMX_EVENT_VALID))
 		vmx_write(VMCS_GUEST_INTERRUPTIBILITY, vmx_read(VMCS_GUEST_INTERRUPTIBILITY) | BLOCKED_BY_NMI);
@@ -59,7 +58,7 @@ static enum scrim_exit on_ept_violation(struct cpu *cpu)
 	gfn_t page = gfn_of_address(address);
 	bool is_write = q & QUALIFICATION_EPT_WRITE;
 
-	block_nmis_again(q & QUALIFICATION_NMI_UNBLOCKED);
+	vmx_block_nmis_again(q & QUALIFICATION_NMI_UNBLOCKED);
 	if (is_write && exit_is_apic_write(page)) {
 		on_apic_write(cpu, address);
 		return SCRIM_EXIT_APIC;
@@ -70,7 +69,7 @@ static enum scrim_exit on_ept_violation(struct cpu *cpu)
 }
 
 /* The OS's triple fault: this CPU shuts down in its stead, as it would have without Scrim. */
-static void NORETURN shut_down(void)
+void NORETURN vmx_shut_down(void)
 {
 	const struct descriptor_table_pointer none = { 0, 0 };
 
@@ -86,14 +85,18 @@ static void NORETURN bug(const struct cpu *cpu, uint32_t reason)
 	      vmx_read(VMCS_EXIT_QUALIFICATION), vmx_read(VMCS_GUEST_RIP), vmx_read(VMCS_GUEST_PHYSICAL_ADDRESS));
 }
 
-static enum scrim_exit on_nmi(struct cpu *cpu)
+static enum scrim_exit on_exception_or_nmi(struct cpu *cpu)
 {
 	uint32_t event = (uint32_t)vmx_read(VMCS_EXIT_EVENT);
 
-	if (VMX_EVENT_TYPE(event) != VMX_EVENT_NMI)
+	if (VMX_EVENT_TYPE(event) == VMX_EVENT_NMI) {
+		vmx_on_nmi(cpu);
+		return SCRIM_EXIT_NMI;
+	}
+	if (VMX_EVENT_VECTOR(event) != VECTOR_PF || !vmx_is_v2m(cpu))
 		bug(cpu, REASON_EXCEPTION_OR_NMI);
-	vmx_on_nmi(cpu);
-	return SCRIM_EXIT_NMI;
+	vmx_on_page_fault(cpu);
+	return SCRIM_EXIT_PAGE_FAULT;
 }
 
 /* What the OS is to take for instructions that there are not. */
@@ -109,7 +112,7 @@ static enum scrim_exit dispatch_rest(struct cpu *cpu, uint32_t reason)
 	switch (reason) {
 	case REASON_TRIPLE_FAULT:
 	case REASON_TASK_SWITCH: /* ARCHITECTURE.md, Limits */
-		shut_down();
+		vmx_shut_down();
 	case REASON_GETSEC:
 	case REASON_VMCALL:
 	case REASON_VMCLEAR:
@@ -138,7 +141,7 @@ static enum scrim_exit dispatch(struct cpu *cpu, uint32_t reason)
 	case REASON_IO:
 		return on_io(cpu);
 	case REASON_EXCEPTION_OR_NMI:
-		return on_nmi(cpu);
+		return on_exception_or_nmi(cpu);
 	case REASON_NMI_WINDOW: /* the OS's NMI handler has ended; what waits goes in before the entry */
 		vmx_set_primary(PRIMARY_NMI_WINDOW, false);
 		return SCRIM_EXIT_IRET;
@@ -150,6 +153,12 @@ static enum scrim_exit dispatch(struct cpu *cpu, uint32_t reason)
 		return SCRIM_EXIT_MSR;
 	case REASON_CR_ACCESS:
 		return vmx_on_cr_access(cpu);
+	case REASON_INVLPG:
+		vmx_on_invlpg(cpu);
+		return SCRIM_EXIT_INVLPG;
+	case REASON_INVPCID:
+		cpu->step_aside = true;
+		return SCRIM_EXIT_PAGING;
 	case REASON_GDTR_IDTR:
 	case REASON_LDTR_TR: /* exits along with LIDT; executes again while CR3 loads are watched */
 		guard_on_lidt(cpu);

@@ -7,6 +7,7 @@
 #include "hw/descriptors.h"
 #include "hw/insn.h"
 #include "hw/msr.h"
+#include "virt/exit.h"
 #include "virt/guard.h"
 #include "virt/machine_check.h"
 #include "vmx/vmx.h"
@@ -17,12 +18,27 @@ static bool is_vmx_capability(uint32_t msr)
 	return msr >= MSR_VMX_BASIC && msr <= MSR_VMX_LAST;
 }
 
+/* Exits under V2M tables alone. */
+static bool write_efer(struct cpu *cpu, uint64_t value)
+{
+	uint64_t old = vmx_read(VMCS_GUEST_EFER), efer = old;
+
+	if (!exit_write_efer(vmx_guest_cr0(), 0, value, &efer))
+		return false;
+	vmx_write(VMCS_GUEST_EFER, efer);
+	if ((efer ^ old) & EFER_NXE)
+		vmx_efer_changed(cpu);
+	return true;
+}
+
 /* False: #GP. */
 static bool write_msr(struct cpu *cpu, uint32_t msr, uint64_t value)
 {
 	if (msr == MSR_X2APIC_ICR || msr == MSR_X2APIC_EOI)
 		return apic_is_x2apic() &&
 		       guard_apic_write(cpu, msr == MSR_X2APIC_ICR ? APIC_REG_ICR_LOW : APIC_REG_EOI, value);
+	if (msr == MSR_EFER)
+		return write_efer(cpu, value);
 	if (msr == MSR_FEATURE_CONTROL || is_vmx_capability(msr))
 		return false; /* locked; read-only */
 	return wrmsr_safe(msr, value); /* outside the two ranges of the bitmap, where every access exits (25.1.3) */

@@ -72,6 +72,18 @@ uint64_t vmx_register(const struct cpu *cpu, uint32_t number)
 	return value[number & 15];
 }
 
+void vmx_set_register(struct cpu *cpu, uint32_t number, uint64_t value)
+{
+	struct guest_registers *r = &cpu->regs;
+	uint64_t *const place[16] = { &r->rax, &r->rcx, &r->rdx, &r->rbx, NULL, &r->rbp, &r->rsi, &r->rdi,
+				      &r->r8, &r->r9, &r->r10, &r->r11, &r->r12, &r->r13, &r->r14, &r->r15 };
+
+	if (place[number & 15])
+		*place[number & 15] = value;
+	else
+		vmx_write(VMCS_GUEST_RSP, value);
+}
+
 bool vmx_is_64bit_code(void)
 {
 	return vmx_read(VMCS_GUEST_EFER) & EFER_LMA && vmx_read(VMCS_GUEST_RIGHTS(VMCS_CS)) & RIGHTS_LONG;

@@ -36,7 +36,7 @@
 
 struct bitmaps {
 	uint8_t io[2 * PAGE_SIZE]; /* A: ports below 0x8000; B: above */
-	uint8_t msr[PAGE_SIZE], msr_translating[PAGE_SIZE], msr_guard[PAGE_SIZE];
+	uint8_t msr[PAGE_SIZE], msr_translating[PAGE_SIZE], msr_v2m[PAGE_SIZE], msr_guard[PAGE_SIZE];
 };
 _Static_assert(sizeof(struct bitmaps) == VMX_SHARED_BYTES, "vmx.h");
 
@@ -102,6 +102,8 @@ void vmx_init(void)
 		trap_msr(bitmaps->msr_translating, MSR_MC0_STATUS + 4 * bank, MSR_READS);
 		trap_msr(bitmaps->msr_translating, MSR_MC0_ADDR + 4 * bank, MSR_READS);
 	}
+	memcpy(bitmaps->msr_v2m, bitmaps->msr_translating, PAGE_SIZE);
+	trap_msr(bitmaps->msr_v2m, MSR_EFER, MSR_WRITES); /* NXE: the tables are made by it */
 	memcpy(bitmaps->msr_guard, bitmaps->msr_translating, PAGE_SIZE);
 	trap_msr(bitmaps->msr_guard, MSR_X2APIC_ICR, MSR_WRITES);
 	/* So that a CPU on which the guard has ended leaves it soon: an EOI comes with every interrupt. */
@@ -227,7 +229,13 @@ static void reset(struct cpu *cpu)
  */
 static void set_cr0(const struct cpu *cpu, uint64_t cr0)
 {
-	vmx_write(VMCS_CR0_MASK, cpu->mode == SCRIM_BACKEND_NESTED ? CR0_NE : CR0_NE | CR0_PE | CR0_PG);
+	uint64_t mask = CR0_NE;
+
+	if (vmx_is_v2m(cpu))
+		mask = ~(CR0_TS | CR0_MP); /* as paging is: its changes step aside */
+	else if (cpu->mode == SCRIM_BACKEND_NATIVE)
+		mask |= CR0_PE | CR0_PG;
+	vmx_write(VMCS_CR0_MASK, mask);
 	vmx_write(VMCS_CR0_SHADOW, cr0);
 	vmx_write(VMCS_GUEST_CR0, cr0 | CR0_NE);
 }
@@ -289,6 +297,13 @@ void vmx_flush(struct cpu *cpu)
 		CHECK(invept(INVEPT_SINGLE, ept_pointer()) == VMX_SUCCEEDED);
 }
 
+/* Linear and combined translations, of the VPID. Not canonical: there are none. */
+void vmx_flush_address(struct cpu *cpu, uint64_t linear)
+{
+	if (invvpid(INVVPID_ADDRESS, GUEST_VPID, linear) != VMX_SUCCEEDED)
+		vmx_flush(cpu);
+}
+
 /*
  * With EPT, the four entries that PAE paging keeps in the CPU are the VMCS's, not read from memory in each entry (26.3.2.4). The
  * OS's memory is where the OS put it while this CPU begins to translate, or the map says where it is.
@@ -310,7 +325,7 @@ static void load_pdptes(uint64_t cr0)
 
 static void choose_msr_bitmap(const struct cpu *cpu)
 {
-	const uint8_t *map = cpu->mode == SCRIM_BACKEND_NATIVE ? bitmaps->msr : bitmaps->msr_translating;
+	const uint8_t *map = cpu->mode == SCRIM_BACKEND_NATIVE ? bitmaps->msr : vmx_is_v2m(cpu) ? bitmaps->msr_v2m : bitmaps->msr_translating;
 
 	vmx_write(VMCS_MSR_BITMAP, (uint64_t)(uintptr_t)(cpu->guarded_msrs ? bitmaps->msr_guard : map));
 }
@@ -320,6 +335,10 @@ void vmx_set_backend(struct cpu *cpu, enum scrim_backend to)
 	uint64_t cr0 = vmx_guest_cr0();
 	bool nested = to == SCRIM_BACKEND_NESTED;
 
+	if (vmx_is_v2m(cpu))
+		vmx_leave_v2m(cpu);
+	if (shadow_is_v2m(to)) /* by the OS's registers as they are without */
+		vmx_enter_v2m(cpu, to == SCRIM_BACKEND_SHADOW ? V2M_KEPT_SHADOW : V2M_KEPT_VTLB);
 	cpu->mode = to;
 	if (nested) {
 		vmx_write(VMCS_EPT_POINTER, ept_pointer());
@@ -336,14 +355,17 @@ void vmx_set_backend(struct cpu *cpu, enum scrim_backend to)
 
 void vmx_set_intercepts(struct cpu *cpu)
 {
-	/* Its paging is or was off, and it is behind the map for that alone: with its next CR3 load it is native again. */
-	bool aside = cpu->mode == SCRIM_BACKEND_NESTED && !cpu->memory_on && !machine.guard;
+	/* Its paging is or was off, or it has stepped aside: with its next CR3 load at the latest it goes back. */
+	bool aside = cpu->mode == SCRIM_BACKEND_NESTED && !machine.guard && (!cpu->memory_on || shadow_is_v2m(cpu->backend));
+	bool v2m = vmx_is_v2m(cpu);
 
 	/*
 	 * CR3 loads: where a starting CPU arrives in the OS, or where an OS that has emptied its IDT hands over to another.
 	 * LIDT: leads to the latter; needless while CR3 loads are watched anyway. An OS in its stride executes no LIDT.
 	 */
-	vmx_set_primary(PRIMARY_CR3_LOAD, cpu->cr3_watched || aside);
+	vmx_set_primary(PRIMARY_CR3_LOAD, cpu->cr3_watched || v2m || aside);
+	vmx_set_primary(PRIMARY_CR3_STORE | PRIMARY_INVLPG, v2m); /* and INVPCID along with INVLPG (25.1.3) */
+	vmx_write(VMCS_EXCEPTION_BITMAP, v2m ? 1u << VECTOR_PF : 0);
 	set_bits(VMCS_SECONDARY_CONTROLS, SECONDARY_DESCRIPTOR_TABLE, !cpu->cr3_watched);
 }
 
