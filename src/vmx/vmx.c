@@ -8,8 +8,8 @@
 #include "hw/msr.h"
 #include "hw/mtrr.h"
 #include "vmx/vmx_capability.h"
-#include "vmx/vmx_controls.h"
 #include "vmx/vmx_insn.h"
+#include "vmx/vmx_probe.h"
 #include "xlat/pte_ept.h"
 
 #define CPUID_VMX (1u << 5)    /* 1 ECX */
@@ -21,15 +21,30 @@ static bool is_there(void)
 	return cpuid(1, 0).ecx & CPUID_VMX;
 }
 
+static const char *choose(struct vmx_controls *controls)
+{
+	struct vmx_features features = { .has_vmx = is_there() };
+
+	if (features.has_vmx) {
+		features.firmware_disabled = (rdmsr(MSR_FEATURE_CONTROL) & (FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX)) == FEATURE_CONTROL_LOCK;
+		vmx_capabilities_read(&features.capabilities, rdmsr);
+	}
+	return vmx_probe_judge(&features, controls);
+}
+
 static const char *probe(void)
 {
-	return NULL;
+	struct vmx_controls controls;
+
+	return choose(&controls);
 }
 
 static bool has_1g(void)
 {
 	return rdmsr(MSR_VMX_EPT_VPID) & EPT_CAP_1G;
 }
+
+struct vmx_controls vmx_controls;
 
 /* As firmware left them; the OS has no reason to change those of its RAM. */
 static struct mtrr_state mtrr;
@@ -42,6 +57,7 @@ static enum memory_type memory_type(void *context, uint64_t start, uint64_t byte
 
 static void init(void)
 {
+	CHECK(!choose(&vmx_controls)); /* probe() has been asked before */
 	CHECK(mtrr_read(&mtrr, machine.xlat.address_bits));
 	vmx_init();
 }
@@ -76,9 +92,6 @@ static void enable(struct cpu *cpu)
 	begin_region(cpu->control_block);
 	begin_region(vmxon_region);
 	CHECK(vmxon(vmxon_region) == VMX_SUCCEEDED);
-	/* Whoever had VMX before may have left translations with the same tags (28.3.3.3). */
-	CHECK(invept(INVEPT_ALL, 0) == VMX_SUCCEEDED);
-	CHECK(invvpid(INVVPID_ALL, 0, 0) == VMX_SUCCEEDED);
 	CHECK(vmclear(cpu->control_block) == VMX_SUCCEEDED);
 	CHECK(vmptrld(cpu->control_block) == VMX_SUCCEEDED);
 }

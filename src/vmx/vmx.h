@@ -7,6 +7,7 @@
 #include "virt/machine.h"
 #include "virt/vendor.h"
 #include "vmx/vmcs.h"
+#include "vmx/vmx_controls.h"
 
 extern const struct vendor_ops vmx_vendor;
 
@@ -16,6 +17,9 @@ extern const struct vendor_ops vmx_vendor;
 
 /* Bits of CR4 that the OS is to take for reserved. */
 #define VMX_CR4_HIDDEN (CR4_VMXE | CR4_SMXE)
+
+/* Of every CPU. After vmx_init(). */
+extern struct vmx_controls vmx_controls;
 
 /* The current VMCS: that of the calling CPU. A field that there is not is a bug: panics. */
 uint64_t vmx_read(enum vmcs_field field);

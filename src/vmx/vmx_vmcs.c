@@ -15,7 +15,6 @@
 #include "virt/shadow.h"
 #include "vmx/vmx.h"
 #include "vmx/vmx_capability.h"
-#include "vmx/vmx_controls.h"
 #include "vmx/vmx_insn.h"
 
 #define GUEST_VPID 1u /* a logical processor's TLB is its own, and each has one guest */
@@ -112,18 +111,55 @@ void vmx_init(void)
 		machine.cpu[i].control_block = (uint64_t)(uintptr_t)own_alloc(VMX_CPU_BYTES);
 }
 
+/* --- what the CPU forgets --- */
+
+static uint64_t ept_pointer(void)
+{
+	return machine.xlat.root | EPTP_FOUR_LEVELS | EPTP_WRITE_BACK;
+}
+
+/*
+ * Forgets what is tagged with the VPID (linear and combined translations) and with the EPT pointer (guest-physical and combined ones): 28.3.3.3
+ * asks for the former where the OS's translations change, and for the latter where the map's rights or addresses do. Without a VPID each entry
+ * forgets what is linear or combined by itself (28.3.3.1). At once: none is made anew before the next entry, since what Scrim uses itself is of VPID 0.
+ */
+static void forget(void)
+{
+	if (vmx_controls.has_vpid)
+		CHECK(invvpid(INVVPID_SINGLE, GUEST_VPID, 0) == VMX_SUCCEEDED);
+	if (machine.xlat.root)
+		CHECK(invept(vmx_controls.invalidates_single ? INVEPT_SINGLE : INVEPT_ALL, ept_pointer()) == VMX_SUCCEEDED);
+}
+
+void vmx_flush(struct cpu *cpu)
+{
+	(void)cpu;
+	__atomic_fetch_add(&machine.count.flushes, 1, __ATOMIC_RELAXED);
+	forget();
+}
+
+/* Linear and combined translations, of the VPID. An address that is not canonical is refused: there are none of it. */
+void vmx_flush_address(struct cpu *cpu, uint64_t linear)
+{
+	if (!vmx_controls.has_vpid)
+		return;
+	if (!vmx_controls.invalidates_address || invvpid(INVVPID_ADDRESS, GUEST_VPID, linear) != VMX_SUCCEEDED)
+		vmx_flush(cpu);
+}
+
 /* --- what is the same from the first entry on --- */
 
 static void set_controls(void)
 {
-	const struct vmx_controls *controls = vmx_controls();
+	const struct vmx_controls *controls = &vmx_controls;
 
 	vmx_write(VMCS_PIN_CONTROLS, controls->pin);
 	vmx_write(VMCS_PRIMARY_CONTROLS, controls->primary);
 	vmx_write(VMCS_SECONDARY_CONTROLS, controls->secondary);
 	vmx_write(VMCS_EXIT_CONTROLS, controls->exit);
 	vmx_write(VMCS_ENTRY_CONTROLS, controls->entry);
-	vmx_write(VMCS_VPID, GUEST_VPID);
+	if (controls->has_vpid)
+		vmx_write(VMCS_VPID, GUEST_VPID);
 	vmx_write(VMCS_IO_BITMAP_A, (uint64_t)(uintptr_t)bitmaps->io);
 	vmx_write(VMCS_IO_BITMAP_B, (uint64_t)(uintptr_t)bitmaps->io + PAGE_SIZE);
 	vmx_write(VMCS_EXCEPTION_BITMAP, 0);
@@ -221,6 +257,7 @@ static void reset(struct cpu *cpu)
 	cpu->mode = SCRIM_BACKEND_NATIVE;
 	if (cpu->v2m)
 		v2m_stop(cpu->v2m);
+	forget(); /* whoever had VMX before may have left translations with the same tags */
 }
 
 /*
@@ -279,31 +316,6 @@ void vmx_reset_to_startup(struct cpu *cpu, uint8_t vector)
 
 /* --- what stands in the access path --- */
 
-static uint64_t ept_pointer(void)
-{
-	return machine.xlat.root | EPTP_FOUR_LEVELS | EPTP_WRITE_BACK;
-}
-
-/*
- * Forgets what is tagged with the VPID (linear and combined translations) and, where EPT is or was in use, with the EPT pointer
- * (guest-physical and combined ones). At once: none is made anew before the next entry, since Scrim's own are of VPID 0 (28.3.2).
- */
-void vmx_flush(struct cpu *cpu)
-{
-	(void)cpu;
-	__atomic_fetch_add(&machine.count.flushes, 1, __ATOMIC_RELAXED);
-	CHECK(invvpid(INVVPID_SINGLE, GUEST_VPID, 0) == VMX_SUCCEEDED);
-	if (machine.xlat.root)
-		CHECK(invept(INVEPT_SINGLE, ept_pointer()) == VMX_SUCCEEDED);
-}
-
-/* Linear and combined translations, of the VPID. Not canonical: there are none. */
-void vmx_flush_address(struct cpu *cpu, uint64_t linear)
-{
-	if (invvpid(INVVPID_ADDRESS, GUEST_VPID, linear) != VMX_SUCCEEDED)
-		vmx_flush(cpu);
-}
-
 /*
  * With EPT, the four entries that PAE paging keeps in the CPU are the VMCS's, not read from memory in each entry (26.3.2.4). The
  * OS's memory is where the OS put it while this CPU begins to translate, or the map says where it is.
@@ -345,7 +357,7 @@ void vmx_set_backend(struct cpu *cpu, enum scrim_backend to)
 		load_pdptes(cr0);
 	}
 	/* An unrestricted guest, whose paging may be off, there is with EPT alone (26.2.1.1). */
-	set_bits(VMCS_SECONDARY_CONTROLS, SECONDARY_EPT | SECONDARY_UNRESTRICTED, nested);
+	set_bits(VMCS_SECONDARY_CONTROLS, vmx_controls.nested, nested);
 	set_cr0(cpu, cr0);
 	vmx_set_intercepts(cpu);
 	choose_msr_bitmap(cpu);
