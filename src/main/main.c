@@ -39,6 +39,7 @@
 #define HYPERVISOR_LEAF 0x40000000u
 
 extern uint8_t image_start[], image_end[], boot_only_start[], boot_stack_top[];
+extern uint8_t svm_room_start[], boot_room_start[], boot_room_end[], vmx_room_end[]; /* in this order */
 extern void image_relocate(uint64_t start);
 extern void NORETURN call_on_stack(uint64_t function, uint64_t stack_top);
 extern void NORETURN enter_natively(uint32_t entry, const struct descriptor_table_pointer *gdt, uint32_t eax, uint32_t ebx,
@@ -343,11 +344,22 @@ static struct cpu *this_cpu(void)
 	return NULL;
 }
 
+/* Of the image, what this machine does not need once it has booted: the other vendor's room, and the parsers between the two. */
+static uint8_t *needless_start(void)
+{
+	return machine.vendor == &svm_vendor ? boot_room_start : svm_room_start;
+}
+
+static uint8_t *needless_end(void)
+{
+	return machine.vendor == &svm_vendor ? vmx_room_end : boot_room_end;
+}
+
 static void start_cpus(void)
 {
 	make_cpus();
 	machine.memory = (struct machine_memory){
-		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = (uint64_t)(boot_only_start - image_start),
+		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = (uint64_t)(boot_only_start - image_start - (needless_end() - needless_start())),
 		.frames_start = own_frames_start(), .frames_end = own_frames_end(), .startup_page = boot.place.startup_page,
 		.reserve_bytes = boot.demand.reserve_bytes, .v2m_bytes = v2m_bytes()
 	};
@@ -527,6 +539,7 @@ void boot_continue(void)
 		enter_natively(entry.rip, &gdt, entry.rax, entry.rbx, entry.rsi);
 	}
 	own_give_boot_memory(boot_only_start, image_end);
+	own_give_boot_memory(needless_start(), needless_end());
 	struct cpu *self = this_cpu();
 	machine.vendor->enable(self);
 	machine.vendor->reset_to_entry(self, &entry);
