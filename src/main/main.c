@@ -133,17 +133,17 @@ static void read_options(void)
 		console_use_screen(&(struct console_screen){ 0 });
 }
 
-/* Asked again in the second half: the addresses are other ones then. */
+/* NULL: none's. Asked again in the second half: the addresses are other ones then. */
 static const struct vendor_ops *vendor(void)
 {
-	return vmx_vendor.is_there() ? &vmx_vendor : &svm_vendor;
+	return vmx_vendor.is_there() ? &vmx_vendor : svm_vendor.is_there() ? &svm_vendor : NULL;
 }
 
 static void read_cpu(void)
 {
 	boot.address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
 	boot.boundary_count = mtrr_boundaries(boundary, boot.address_bits);
-	const char *why = vendor()->probe();
+	const char *why = vendor() ? vendor()->probe() : "has neither AMD SVM nor Intel VMX; Scrim needs one of them: booting without Scrim";
 	if (why) {
 		fmt(line, sizeof(line), "this CPU %s", why);
 		refuse(line);

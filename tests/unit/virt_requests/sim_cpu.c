@@ -225,6 +225,11 @@ void cpu_pause(void)
 	let_others();
 }
 
+void hlt(void)
+{
+	let_others();
+}
+
 /* Long enough that others may begin and end something. */
 static void be_preempted(void)
 {
