@@ -17,6 +17,9 @@ $(BUILD)/target/%.S.o: %.S
 	@echo "  CC    $<"
 	$(Q)$(CC) $(TARGET_CFLAGS) -MMD -MP -c $< -o $@
 
+# What only a panic calls is to be small.
+$(addprefix $(BUILD)/target/src/vmx/,vmx_audit.c.o vmx_audit_guest.c.o): TARGET_CFLAGS += -Os
+
 # The framebuffer's font: Debian's own VGA console font, as it is (PSF1).
 FONT ?= /usr/share/consolefonts/Lat15-VGA16.psf.gz
 $(BUILD)/target/font.o: $(FONT) | $(BUILD)/target/dir

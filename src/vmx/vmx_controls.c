@@ -53,6 +53,10 @@ void vmx_capabilities_read(struct vmx_capabilities *capabilities, uint64_t (*rea
 		c->secondary = read(MSR_VMX_SECONDARY);
 	if (VMX_MAY_BE_ONE(c->secondary) & (SECONDARY_EPT | SECONDARY_VPID))
 		c->ept_vpid = read(MSR_VMX_EPT_VPID);
+	c->cr0_fixed0 = read(MSR_VMX_CR0_FIXED0);
+	c->cr0_fixed1 = read(MSR_VMX_CR0_FIXED1);
+	c->cr4_fixed0 = read(MSR_VMX_CR4_FIXED0);
+	c->cr4_fixed1 = read(MSR_VMX_CR4_FIXED1);
 }
 
 uint32_t vmx_adjust(uint64_t capability, uint32_t wanted)

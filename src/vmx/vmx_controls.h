@@ -12,6 +12,7 @@ struct vmx_capabilities {
 	uint64_t basic, misc;
 	uint64_t pin, primary, secondary, exit, entry;
 	uint64_t ept_vpid;
+	uint64_t cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1; /* bits that have to be 1, and (0 in these) 0 */
 };
 
 /* `read` reads an MSR that is there. */
