@@ -9,6 +9,7 @@
 #include "virt/kick.h"
 #include "virt/moving.h"
 #include "vmx/vmx.h"
+#include "vmx/vmx_audit.h"
 #include "vmx/vmx_insn.h"
 
 static enum scrim_exit on_io(struct cpu *cpu)
@@ -216,8 +217,22 @@ void vmx_before_entry(struct cpu *cpu)
 	vmx_settle_nmi(cpu);
 }
 
+static uint64_t read_for_audit(void *context, enum vmcs_field field)
+{
+	(void)context;
+	return vmx_read(field);
+}
+
+/* The hardware says that it refuses, the audit why. */
 void vmx_entry_failed(struct cpu *cpu)
 {
-	panic("CPU %u: the hardware refuses the VMCS: exit %lx, error %lu, qualification %lx: a bug in Scrim", cpu->apic_id,
-	      vmx_read(VMCS_EXIT_REASON), vmx_read(VMCS_INSN_ERROR), vmx_read(VMCS_EXIT_QUALIFICATION));
+	struct vmx_capabilities capabilities;
+	const struct vmx_audit_cpu as = { .capabilities = &capabilities, .address_bits = machine.xlat.address_bits,
+					  .linear_bits = read_cr4() & CR4_LA57 ? 57 : 48 };
+
+	vmx_capabilities_read(&capabilities, rdmsr);
+	const struct vmx_fault fault = vmx_audit(&as, read_for_audit, NULL);
+	panic("CPU %u: the VMCS is refused: exit %lx, error %lu, qualification %lx; field %x is %lx: %s: a bug in Scrim", cpu->apic_id,
+	      vmx_read(VMCS_EXIT_REASON), vmx_read(VMCS_INSN_ERROR), vmx_read(VMCS_EXIT_QUALIFICATION), (uint32_t)fault.field, fault.value,
+	      fault.rule ? fault.rule : "no rule is broken");
 }
