@@ -388,7 +388,7 @@ enum scrim_exit {
 	SCRIM_EXIT_CMOS,            /* the CMOS's data port: written before a CPU is started */
 	SCRIM_EXIT_PAGE_FAULT,      /* shadow, vtlb: #PF */
 	SCRIM_EXIT_INVLPG,          /* shadow, vtlb */
-	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID */
+	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID; VMX: CR0.NE, paging off */
 	/* Forced by VMX. */
 	SCRIM_EXIT_CPUID,
 	SCRIM_EXIT_XSETBV,
