@@ -53,5 +53,5 @@ bool mtrr_read(struct mtrr_state *state, uint32_t address_bits)
 		state->variable[i].base = rdmsr(MSR_MTRR_PHYS_BASE0 + 2 * i);
 		state->variable[i].mask = rdmsr(MSR_MTRR_PHYS_BASE0 + 2 * i + 1);
 	}
-	return true;
+	return mtrr_is_plain(state);
 }

@@ -10,5 +10,5 @@
 /* Fills `boundary` (MTRR_BOUNDARIES_MAX) from the variable ranges; fixed ranges lie in the first MiB. Returns the count. */
 uint32_t mtrr_boundaries(uint64_t *boundary, uint32_t address_bits);
 
-/* Those of the calling CPU; one that has none caches everything. `address_bits`: MAXPHYADDR. False: more variable ranges than fit. */
+/* Those of the calling CPU; one that has none caches everything. `address_bits`: MAXPHYADDR. False: more variable ranges than fit, or one in pieces. */
 bool mtrr_read(struct mtrr_state *state, uint32_t address_bits) MUST_CHECK;

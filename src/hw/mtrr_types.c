@@ -79,3 +79,13 @@ enum memory_type mtrr_type(const struct mtrr_state *state, uint64_t start, uint6
 		return bytes == PAGE_SIZE ? fixed_type(state, start) : MEMORY_MIXED;
 	return variable_type(state, start, bytes);
 }
+
+bool mtrr_is_plain(const struct mtrr_state *state)
+{
+	for (uint32_t i = 0; i < state->variable_count; i++) {
+		uint64_t mask = state->variable[i].mask & address_mask(state);
+		if (state->variable[i].mask & VALID && mask + (mask & -mask) != 1ull << state->address_bits)
+			return false;
+	}
+	return true;
+}

@@ -8,7 +8,7 @@
 #include "base/memory_type.h"
 #include "base/types.h"
 
-#define MTRR_VARIABLE_MAX 32u
+#define MTRR_VARIABLE_MAX 31u /* their boundaries fit (mtrr.h) */
 #define MTRR_FIXED_REGISTERS 11u /* 8 types each: 8 of 64 KiB, 16 of 16 KiB, 64 of 4 KiB */
 
 /* Of MTRRdefType. */
@@ -32,3 +32,6 @@ struct mtrr_state {
  * covers a part of it only, or it reaches into the first MiB. Never for 4 KiB.
  */
 enum memory_type mtrr_type(const struct mtrr_state *state, uint64_t start, uint64_t bytes);
+
+/* Each variable range is one piece, as firmware makes them: so what is MIXED has a boundary in it, and tables can be counted by boundaries. */
+bool mtrr_is_plain(const struct mtrr_state *state);

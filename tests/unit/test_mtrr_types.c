@@ -122,6 +122,24 @@ static void test_reserved(void **unused)
 	}
 }
 
+static void test_plain(void **unused)
+{
+	(void)unused;
+	start(MTRR_ENABLE);
+	assert_true(mtrr_is_plain(&state));
+	add(0, MASK(GIB(2)), MEMORY_WRITE_BACK);
+	add(GIB(2), MASK(PAGE_SIZE), MEMORY_UNCACHEABLE);
+	assert_true(mtrr_is_plain(&state));
+	add(0, MASK(GIB(1)) & ~(1ull << 33), MEMORY_UNCACHEABLE); /* at 8 GiB once more */
+	assert_type(0, GIB(1), MEMORY_UNCACHEABLE);
+	assert_type(GIB(8), GIB(1), MEMORY_UNCACHEABLE);
+	assert_false(mtrr_is_plain(&state));
+	state.variable[2].mask &= ~VALID;
+	assert_true(mtrr_is_plain(&state));
+	add(0, VALID, MEMORY_UNCACHEABLE); /* everything, of whatever size that is */
+	assert_false(mtrr_is_plain(&state));
+}
+
 /* --- against a model --- */
 
 /* The manual's words, for one address: none of the code's. */
@@ -193,7 +211,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_default_cached), cmocka_unit_test(test_default_uncached), cmocka_unit_test(test_overlaps),
-		cmocka_unit_test(test_fixed),	       cmocka_unit_test(test_reserved),		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_fixed),	       cmocka_unit_test(test_reserved),		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_random),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
