@@ -265,7 +265,7 @@ static void before_init(struct cpu *self, struct cpu *target)
 	target->heeds_links = false;
 }
 
-static void NORETURN leave(struct cpu *self)
+void guard_leave(struct cpu *self)
 {
 	machine.vendor->disable(self);
 	__atomic_store_n(&self->held_off, HELD_LEFT, __ATOMIC_SEQ_CST);
@@ -280,7 +280,7 @@ void guard_wait_held_off(struct cpu *self)
 
 	while ((held = __atomic_load_n(&self->held_off, __ATOMIC_SEQ_CST)) != HELD_NOT) {
 		if (held == HELD_TO_LEAVE)
-			leave(self);
+			guard_leave(self);
 		kick_serve(self);
 		cpu_pause();
 	}
@@ -347,7 +347,7 @@ static bool pass_icr(struct cpu *self, uint64_t icr)
 		__atomic_store_n(&machine.cpu[i].held_off, HELD_NOT, __ATOMIC_SEQ_CST);
 	machine_unlock();
 	if (init && to_self && machine.vendor->disable)
-		leave(self);
+		guard_leave(self);
 	return sent;
 }
 

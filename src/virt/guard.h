@@ -45,6 +45,9 @@ void guard_on_cmos_write(struct cpu *self, uint8_t value);
 /* This CPU begins its life in the OS, from Scrim's start-up code. */
 void guard_on_start(struct cpu *self);
 
+/* In an exit of this CPU, where virtualization holds INIT back: it switches that off and halts, until INIT comes. */
+void NORETURN guard_leave(struct cpu *self);
+
 /* Beginning of an exit: waits while another CPU is about to send this one INIT. */
 void guard_wait_held_off(struct cpu *self);
 
