@@ -105,8 +105,9 @@ def exits_of_vmx():
     vmcs = vmx["vmx_vmcs.c"]
     found = set(re.findall(r"\b(?:PRIMARY|SECONDARY)_[A-Z0-9_]+", vmcs + vmx["vmx_nmi.c"])) - {"SECONDARY_XSAVES"}
     found |= set(re.findall(r"\b(?:PIN_NMI|SECONDARY_WBINVD)\b", vmx["vmx_controls.c"]))
-    found |= set(re.findall(r"trap_msr(?:_all)?\([^,]+, (MSR_\w+)", vmcs)) | set(re.findall(r"io\[(\w+) / 8\]", vmcs))
-    found |= {"VMX_MSR"} if "msr <= MSR_VMX_LAST" in vmcs else set()
+    bitmaps = vmx["vmx_bitmaps.c"]
+    found |= set(re.findall(r"trap_msr(?:_all)?\([^,]+, (MSR_\w+)", bitmaps)) | set(re.findall(r"io\[(\w+) / 8\]", bitmaps))
+    found |= {"VMX_MSR"} if "msr <= MSR_VMX_LAST" in bitmaps else set()
     return found | set(re.findall(r"1u << (VECTOR_\w+) : 0\)", vmcs))
 
 

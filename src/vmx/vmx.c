@@ -4,9 +4,11 @@
 
 #include "base/str.h"
 #include "hw/console.h"
+#include "hw/descriptors.h"
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "hw/mtrr.h"
+#include "virt/own.h"
 #include "vmx/vmx_capability.h"
 #include "vmx/vmx_insn.h"
 #include "vmx/vmx_probe.h"
@@ -59,7 +61,10 @@ static void init(void)
 {
 	CHECK(!choose(&vmx_controls)); /* probe() has been asked before */
 	CHECK(mtrr_read(&mtrr, machine.xlat.address_bits));
-	vmx_init();
+	descriptors_set_nmi(vmx_idt_nmi);
+	vmx_make_bitmaps();
+	for (uint32_t i = 0; i < machine.cpu_count; i++)
+		machine.cpu[i].control_block = (uint64_t)(uintptr_t)own_alloc(VMX_CPU_BYTES);
 }
 
 static void begin_region(uint64_t region)

@@ -18,15 +18,19 @@ extern const struct vendor_ops vmx_vendor;
 /* Bits of CR4 that the OS is to take for reserved. */
 #define VMX_CR4_HIDDEN (CR4_VMXE | CR4_SMXE)
 
-/* Of every CPU. After vmx_init(). */
+/* Of every CPU. */
 extern struct vmx_controls vmx_controls;
 
 /* The current VMCS: that of the calling CPU. A field that there is not is a bug: panics. */
 uint64_t vmx_read(enum vmcs_field field);
 void vmx_write(enum vmcs_field field, uint64_t value);
 
+/* vmx_bitmaps.c: builds them; tells the VMCS which. */
+void vmx_make_bitmaps(void);
+void vmx_set_io_bitmaps(void);
+void vmx_choose_msr_bitmap(const struct cpu *cpu);
+
 /* vmx_vmcs.c: vendor operations on the control block. */
-void vmx_init(void);
 void vmx_reset_to_entry(struct cpu *cpu, const struct guest_entry *entry);
 void vmx_reset_to_startup(struct cpu *cpu, uint8_t vector);
 void vmx_set_backend(struct cpu *cpu, enum scrim_backend to);

@@ -1,20 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns every CPU's VMCS between exits, and the bitmaps. Every lasting reason for an exit is set here, or in vmx_controls.c, with its reason;
+ * Owns every CPU's VMCS between exits. Every lasting reason for an exit is set here, in vmx_controls.c or in vmx_bitmaps.c, with its reason;
  * the NMI window is vmx_nmi.c's. ARCHITECTURE.md has all of them as a table.
  */
 #include "base/str.h"
-#include "hw/apic.h"
 #include "hw/console.h"
 #include "hw/descriptors.h"
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "virt/guard.h"
 #include "virt/guest_memory.h"
-#include "virt/own.h"
 #include "virt/shadow.h"
 #include "vmx/vmx.h"
-#include "vmx/vmx_capability.h"
 #include "vmx/vmx_insn.h"
 
 #define GUEST_VPID 1u /* a logical processor's TLB is its own, and each has one guest */
@@ -32,14 +29,6 @@
 
 #define PDPTE_COUNT 4u
 #define CR3_PAE_MASK 0xffffffe0ull
-
-struct bitmaps {
-	uint8_t io[2 * PAGE_SIZE]; /* A: ports below 0x8000; B: above */
-	uint8_t msr[PAGE_SIZE], msr_translating[PAGE_SIZE], msr_v2m[PAGE_SIZE], msr_guard[PAGE_SIZE];
-};
-_Static_assert(sizeof(struct bitmaps) == VMX_SHARED_BYTES, "vmx.h");
-
-static struct bitmaps *bitmaps;
 
 uint64_t vmx_read(enum vmcs_field field)
 {
@@ -67,48 +56,6 @@ static void set_bits(enum vmcs_field field, uint64_t bits, bool on)
 void vmx_set_primary(uint32_t bits, bool on)
 {
 	set_bits(VMCS_PRIMARY_CONTROLS, bits, on);
-}
-
-/* A bit an MSR: reads and writes, each of two ranges of 8 Ki MSRs (24.6.9). */
-enum { MSR_READS = 0, MSR_WRITES = 2048, MSR_HIGH = 1024 };
-
-static void trap_msr(uint8_t *map, uint32_t msr, uint32_t accesses)
-{
-	uint32_t bit = msr & 0x1fff;
-
-	map[accesses + (msr >= 0xc0000000u ? MSR_HIGH : 0) + bit / 8] |= (uint8_t)(1u << bit % 8);
-}
-
-static void trap_msr_all(uint8_t *map, uint32_t msr)
-{
-	trap_msr(map, msr, MSR_READS);
-	trap_msr(map, msr, MSR_WRITES);
-}
-
-void vmx_init(void)
-{
-	descriptors_set_nmi(vmx_idt_nmi);
-	bitmaps = own_alloc(VMX_SHARED_BYTES);
-	bitmaps->io[SCRIM_PORT / 8] |= (uint8_t)(1u << SCRIM_PORT % 8);
-	bitmaps->io[CMOS_DATA_PORT / 8] |= (uint8_t)(1u << CMOS_DATA_PORT % 8); /* an OS writes it before it starts a CPU */
-	/* VMX is hidden as firmware hides it. */
-	trap_msr_all(bitmaps->msr, MSR_FEATURE_CONTROL);
-	for (uint32_t msr = MSR_VMX_BASIC; msr <= MSR_VMX_LAST; msr++)
-		trap_msr_all(bitmaps->msr, msr);
-	/* What a machine-check bank says of a frame is told of the page that is there. In NATIVE that is the same, and nothing exits. */
-	memcpy(bitmaps->msr_translating, bitmaps->msr, PAGE_SIZE);
-	for (uint32_t bank = 0; bank < MC_BANKS_MAX; bank++) {
-		trap_msr(bitmaps->msr_translating, MSR_MC0_STATUS + 4 * bank, MSR_READS);
-		trap_msr(bitmaps->msr_translating, MSR_MC0_ADDR + 4 * bank, MSR_READS);
-	}
-	memcpy(bitmaps->msr_v2m, bitmaps->msr_translating, PAGE_SIZE);
-	trap_msr(bitmaps->msr_v2m, MSR_EFER, MSR_WRITES); /* NXE: the tables are made by it */
-	memcpy(bitmaps->msr_guard, bitmaps->msr_translating, PAGE_SIZE);
-	trap_msr(bitmaps->msr_guard, MSR_X2APIC_ICR, MSR_WRITES);
-	/* So that a CPU on which the guard has ended leaves it soon: an EOI comes with every interrupt. */
-	trap_msr(bitmaps->msr_guard, MSR_X2APIC_EOI, MSR_WRITES);
-	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		machine.cpu[i].control_block = (uint64_t)(uintptr_t)own_alloc(VMX_CPU_BYTES);
 }
 
 /* --- what the CPU forgets --- */
@@ -160,8 +107,7 @@ static void set_controls(void)
 	vmx_write(VMCS_ENTRY_CONTROLS, controls->entry);
 	if (controls->has_vpid)
 		vmx_write(VMCS_VPID, GUEST_VPID);
-	vmx_write(VMCS_IO_BITMAP_A, (uint64_t)(uintptr_t)bitmaps->io);
-	vmx_write(VMCS_IO_BITMAP_B, (uint64_t)(uintptr_t)bitmaps->io + PAGE_SIZE);
+	vmx_set_io_bitmaps();
 	vmx_write(VMCS_EXCEPTION_BITMAP, 0);
 	vmx_write(VMCS_PAGE_FAULT_MASK, 0);
 	vmx_write(VMCS_PAGE_FAULT_MATCH, 0);
@@ -335,13 +281,6 @@ static void load_pdptes(uint64_t cr0)
 		vmx_write((enum vmcs_field)(VMCS_GUEST_PDPTE0 + 2 * i), pdpte[i]);
 }
 
-static void choose_msr_bitmap(const struct cpu *cpu)
-{
-	const uint8_t *map = cpu->mode == SCRIM_BACKEND_NATIVE ? bitmaps->msr : vmx_is_v2m(cpu) ? bitmaps->msr_v2m : bitmaps->msr_translating;
-
-	vmx_write(VMCS_MSR_BITMAP, (uint64_t)(uintptr_t)(cpu->guarded_msrs ? bitmaps->msr_guard : map));
-}
-
 void vmx_set_backend(struct cpu *cpu, enum scrim_backend to)
 {
 	uint64_t cr0 = vmx_guest_cr0();
@@ -360,7 +299,7 @@ void vmx_set_backend(struct cpu *cpu, enum scrim_backend to)
 	set_bits(VMCS_SECONDARY_CONTROLS, vmx_controls.nested, nested);
 	set_cr0(cpu, cr0);
 	vmx_set_intercepts(cpu);
-	choose_msr_bitmap(cpu);
+	vmx_choose_msr_bitmap(cpu);
 	/* Without EPT the translations are linear, with it combined: each kind may be stale since the last time that it was used. */
 	vmx_flush(cpu);
 }
@@ -384,7 +323,7 @@ void vmx_set_intercepts(struct cpu *cpu)
 void vmx_intercept_apic_msrs(struct cpu *cpu, bool on)
 {
 	cpu->guarded_msrs = on;
-	choose_msr_bitmap(cpu);
+	vmx_choose_msr_bitmap(cpu);
 }
 
 void vmx_intercept_cr3_load(struct cpu *cpu, bool on)
