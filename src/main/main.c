@@ -332,7 +332,6 @@ static void make_cpus(void)
 		machine.cpu[i].apic_id = boot.acpi.apic_id[i];
 		startup_prepare_cpu(&machine.cpu[i]);
 	}
-	machine.xlat.address_bits = boot.address_bits;
 	machine.vendor->init();
 }
 
@@ -433,6 +432,7 @@ static void make_memory(void)
 		trace_give_memory(&machine.cpu[i], own_alloc(trace_ring_bytes(boot.options.trace_bytes)), trace_ring_bytes(boot.options.trace_bytes));
 	machine.xlat.near = own_alloc(near_bytes(boot.ram_end));
 	machine.xlat.near_count = near_bytes(boot.ram_end) / sizeof(*machine.xlat.near);
+	machine.xlat.address_bits = boot.address_bits;
 	machine.xlat.has_1g = boot.has_1g;
 	machine.xlat.boundary = boundary;
 	machine.xlat.boundary_count = boot.boundary_count;

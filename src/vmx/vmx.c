@@ -17,18 +17,27 @@
 #define CPUID_VMX (1u << 5)    /* 1 ECX */
 #define CPUID_XSAVE (1u << 26) /* 1 ECX */
 #define CPUID_PKU (1u << 3)    /* 7 ECX */
+#define ADDRESS_LEAF 0x80000008u /* EAX: MAXPHYADDR; there where 64-bit mode is */
 
 static bool is_there(void)
 {
 	return cpuid(1, 0).ecx & CPUID_VMX;
 }
 
+/* As firmware left them; the OS has no reason to change those of its RAM. */
+static bool read_mtrrs(struct mtrr_state *state)
+{
+	return mtrr_read(state, cpuid(ADDRESS_LEAF, 0).eax & 0xff);
+}
+
 static const char *choose(struct vmx_controls *controls)
 {
 	struct vmx_features features = { .has_vmx = is_there() };
+	struct mtrr_state mtrrs;
 
 	if (features.has_vmx) {
 		features.firmware_disabled = (rdmsr(MSR_FEATURE_CONTROL) & (FEATURE_CONTROL_LOCK | FEATURE_CONTROL_VMX)) == FEATURE_CONTROL_LOCK;
+		features.has_unknown_mtrrs = !read_mtrrs(&mtrrs);
 		vmx_capabilities_read(&features.capabilities, rdmsr);
 	}
 	return vmx_probe_judge(&features, controls);
@@ -48,7 +57,6 @@ static bool has_1g(void)
 
 struct vmx_controls vmx_controls;
 
-/* As firmware left them; the OS has no reason to change those of its RAM. */
 static struct mtrr_state mtrr;
 
 static enum memory_type memory_type(void *context, uint64_t start, uint64_t bytes)
@@ -60,7 +68,7 @@ static enum memory_type memory_type(void *context, uint64_t start, uint64_t byte
 static void init(void)
 {
 	CHECK(!choose(&vmx_controls)); /* probe() has been asked before */
-	CHECK(mtrr_read(&mtrr, machine.xlat.address_bits));
+	CHECK(read_mtrrs(&mtrr));
 	descriptors_set_nmi(vmx_idt_nmi);
 	vmx_make_bitmaps();
 	for (uint32_t i = 0; i < machine.cpu_count; i++)

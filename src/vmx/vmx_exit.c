@@ -234,7 +234,7 @@ void vmx_entry_failed(struct cpu *cpu)
 
 	vmx_capabilities_read(&capabilities, rdmsr);
 	const struct vmx_fault fault = vmx_audit(&as, read_for_audit, NULL);
-	panic("CPU %u: the VMCS is refused: exit %lx, error %lu, qualification %lx; field %x is %lx: %s: a bug in Scrim", cpu->apic_id,
+	panic("CPU %u: the VMCS is refused: exit %lx, error %lu, qualification %lx, field %x is %lx: %s: a bug in Scrim", cpu->apic_id,
 	      vmx_read(VMCS_EXIT_REASON), vmx_read(VMCS_INSN_ERROR), vmx_read(VMCS_EXIT_QUALIFICATION), (uint32_t)fault.field, fault.value,
-	      fault.rule ? fault.rule : "no rule is broken");
+	      fault.rule ? fault.rule : "no rule broken");
 }

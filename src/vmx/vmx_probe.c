@@ -9,5 +9,7 @@ const char *vmx_probe_judge(const struct vmx_features *features, struct vmx_cont
 	const char *lack = vmx_controls_choose(&features->capabilities, controls);
 	if (!lack && features->firmware_disabled)
 		return "has VMX disabled by firmware; enable it in the firmware's set-up: booting without Scrim";
+	if (!lack && features->has_unknown_mtrrs)
+		return "has MTRRs of a kind that Scrim does not know; types of memory cannot be told: booting without Scrim";
 	return lack;
 }

@@ -8,6 +8,7 @@
 struct vmx_features {
 	bool has_vmx;
 	bool firmware_disabled; /* FEATURE_CONTROL is locked, and VMXON is not let outside SMX */
+	bool has_unknown_mtrrs; /* they do not tell types of memory (hw/mtrr.h) */
 	struct vmx_capabilities capabilities;
 };
 

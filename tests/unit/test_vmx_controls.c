@@ -228,6 +228,10 @@ static void test_judgement(void **unused)
 	assert_no_line(vmx_probe_judge(&features, &controls));
 	features.firmware_disabled = true;
 	assert_line(vmx_probe_judge(&features, &controls), "VMX disabled by firmware; enable it");
+	features.firmware_disabled = false;
+	features.has_unknown_mtrrs = true;
+	assert_line(vmx_probe_judge(&features, &controls), "MTRRs of a kind");
+	features.firmware_disabled = true;
 	features.capabilities = capabilities_of(&vmx_cpu_bochs_lynnfield); /* nobody is told to change what would not be enough */
 	assert_line(vmx_probe_judge(&features, &controls), "unrestricted guest");
 }
