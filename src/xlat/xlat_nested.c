@@ -57,13 +57,10 @@ static enum memory_type memory_type(const struct xlat *xlat, uint64_t address, u
 	return xlat->port.memory_type(xlat->port.context, address, 1ull << table_shift(level));
 }
 
-uint64_t leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
+/* By the machine address: whoever reaches a frame, by whatever page, reaches it as the same type, Scrim too. */
+uint64_t type_of_leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
 {
-	const struct xlat_format *format = xlat->format;
-	uint64_t entry = address | format->leaf | (level > 1 ? format->large : 0);
-
-	/* By the machine address: whoever reaches a frame, by whatever page, reaches it as the same type, Scrim too. */
-	return format->type ? entry | memory_type(xlat, address, level) * (format->type & -format->type) : entry;
+	return memory_type(xlat, address, level) * (xlat->format->type & -xlat->format->type);
 }
 
 static bool is_in_hole(const struct xlat_format *format, uint64_t address)
