@@ -300,7 +300,6 @@ void nested_assert_known(void)
 			assert_ptr_equal((const void *)(uintptr_t)known[chunk], last_table(chunk * MIB(2)));
 }
 
-/* What the map says, to a test of rights; else nothing is asked. */
 enum mem_access (*nested_map)(gfn_t page);
 
 static enum mem_access map_says(void *context, gfn_t page)

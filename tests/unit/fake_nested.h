@@ -60,6 +60,8 @@ uint64_t nested_limit(void);
 extern bool nested_is_ept;
 /* How many boundaries there are. */
 extern uint32_t nested_regions;
+/* What the map says, to a test of rights; else nothing is asked. */
+extern enum mem_access (*nested_map)(gfn_t page);
 enum memory_type nested_type(uint64_t address);
 
 void nested_prepare(uint32_t bits, bool has_1g, uint32_t boundaries);
