@@ -90,10 +90,12 @@ bool own_is_table(const void *page)
 {
 	const uint8_t *at = page;
 
+	if ((uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start)
+		return true; /* most: a step gives back many */
 	for (uint32_t i = 0; i < own.given_count; i++)
 		if (at >= own.given[i].start && at < own.given[i].end)
 			return true;
-	return (uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start;
+	return false;
 }
 
 uint64_t own_frames_start(void)
