@@ -36,11 +36,12 @@ START_TIMEOUT = 30
 DEBUGGER_TIMEOUT = 30
 LOG_TAIL_LINES = 20
 
-# `ips` is also the rate of the TSC. Serial ports take the time of their bytes; `clock: sync=none` ties nothing to the host's clock.
+# `ips` is also the rate of the TSC. Serial ports take the time of their bytes, so a slow clock is cheap; `clock: sync=none` ties it to
+# nothing of the host's.
 # Without a dummy for sound Bochs ends at once. A triple fault is a panic, and a panic the end.
 _RC = """\
 display_library: term
-cpu: model={cpu}, count={cpus}, ips=50000000, quantum=16, reset_on_triple_fault=0
+cpu: model={cpu}, count={cpus}, ips=20000000, quantum=16, reset_on_triple_fault=0
 memory: guest={memory}, host={memory}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest, options=fastboot
 vgaromimage: file=/usr/share/vgabios/vgabios.bin

@@ -22,7 +22,6 @@ from under_load import quiet_log, under_load
 # Of the two that have all that is wanted here: bare, with two CPUs and a load, Linux loses what a program has in AVX registers on "ryzen".
 SHOWN = "zambezi"
 MODELS = ("zambezi", "ryzen")
-TWINS = {"bin/twins": BUILD / "guest" / "twins"}
 TWINS_MIB = 8
 LOAD_MIB = 8
 KERNEL = "0x1000000-0x1800000"  # its code is there
@@ -38,7 +37,7 @@ def exits(status):
     return {cause: count for cause, count in status["exits"]["by_cause"].items() if cause != "request"}
 
 
-def check_native(machine, seconds=2):
+def check_native(machine, seconds=1):
     """NATIVE, and a load makes no CPU exit."""
     before = machine.status()
     check_equal(before["state"], "native", "state")
@@ -48,7 +47,7 @@ def check_native(machine, seconds=2):
 
 
 def moved_and_home(machine, where, way, how):
-    """Scatters a range and brings it home. Returns the pages that came."""
+    """Scatters a range and brings all home. Returns the pages that came."""
     remap, reverse = way
     machine.must(f"scrimctl scatter --range {where} --seed 7 && scrimctl check")
     displaced = machine.status()["pages"]["displaced"]
@@ -57,7 +56,7 @@ def moved_and_home(machine, where, way, how):
     return displaced
 
 
-@test("bochs-svm-1cpu", cost=50)
+@test("bochs-svm-1cpu", cost=30)
 def one_cpu(t):
     """The kernel's code is moved too."""
     pages = 0
@@ -74,83 +73,73 @@ def one_cpu(t):
     print(f"figure: {report['halves']} switches, {pages} pages moved and home; {load.figures()}")
 
 
-@test("bochs-svm-2cpu", cost=70)
-def two_cpus(t):
-    pages = shared = 0
-    with machine_of(t, cpu=SHOWN, cpus=2, args=arguments(TWINS_MIB), files=contents(TWINS)) as machine:
-        machine.wait_ready()
-        check_native(machine)
-        twins = Twins(machine, TWINS_MIB, writes=1)
-        with quiet_log(machine), under_load(machine, mib=LOAD_MIB, stress=None, threads=2) as load:
-            switch_many(machine, t.pick(5, 200))
-            for way in t.pick(WAYS[:1], WAYS):
-                for how in ("--concurrent --jobs 2", "--paused"):
-                    machine.must(f"scrimctl virtualize && scrimctl share --range {twins.words} && scrimctl check")
-                    shared += machine.status()["pages"]["shared"]
-                    pages += moved_and_home(machine, twins.words, way, how)
-                    twins.check_running()
-            check_native(machine)
-        twins.stop()
-    check(shared > 0, "no page was shared")
-    print(f"figure: {pages} pages moved and home, {shared} shared; {load.figures()}")
-
-
-def contents(paths):
-    return {inside: outside.read_bytes() for inside, outside in paths.items()}
-
-
-@test("bochs-svm-hotplug", cost=45)
-def hotplug(t):
-    """The guard: INIT and STARTUP go past Scrim, and the CPU that starts is in it. In NATIVE, and while memory is virtualized."""
-    rounds = t.pick(2, 50)
-    with machine_of(t, cpu=SHOWN, cpus=2) as machine:
-        machine.wait_ready()
-        log = cpus.Log(machine)
-        with under_load(machine, mib=LOAD_MIB, stress=None, threads=2) as load:
-            for state in ("native", "virtualized"):
-                for _ in range(rounds):
-                    cpus.set_online(machine, 1, False)
-                    cpus.check_settled(machine, state, {1})
-                    cpus.set_online(machine, 1, True)
-                    cpus.check_settled(machine, state)
-                cpus.switch_there_and_back(machine, "virtualized" if state == "virtualized" else "native")
-                if state == "native":
-                    machine.must("scrimctl virtualize")
-            machine.must("scrimctl devirtualize")
-            log.check_quiet()
-    print(f"figure: {2 * rounds} times offline and online; {load.figures()}")
-
-
-# --- NMIs -------------------------------------------------------------------------------------------------------------
-
-
 def nmis(machine):
     """Linux's count of each CPU."""
     return [int(word) for word in re.findall(r"\d+", machine.must("grep NMI: /proc/interrupts"))]
 
 
-@test("bochs-svm-nmi", cost=40)
-def nmi(t):
-    """Linux asks the other CPU for a back-trace by an NMI: each comes, and once, while memory is switched and while pages move."""
-    asked = t.pick(10, 300)
-    ask = f"for i in $(seq {asked}); do taskset 1 sh -c 'echo l >/proc/sysrq-trigger'; done"
-    with machine_of(t, cpu=SHOWN, cpus=2, args="log_buf_len=16M " + arguments(TWINS_MIB), files=contents(TWINS)) as machine:
-        machine.wait_ready()
-        machine.must("dmesg -n 1; echo 1 >/proc/sys/kernel/sysrq")
-        twins = Twins(machine, TWINS_MIB)
-        begin = machine.spawn("while [ ! -e /tmp/end ]; do scrimctl virtualize && scrimctl devirtualize || exit 1; done >/dev/null")
-        before = nmis(machine)
-        machine.must(ask, timeout=900)
-        check_equal(nmis(machine), [before[0], before[1] + asked], "NMIs while memory was switched")
-        machine.must("touch /tmp/end")
-        check_equal(begin.wait(300)[0], 0, "exit status of the switching")
+def moves(t, machine, twins):
+    """Switches, then pages shared, scattered and brought home by both CPUs. Returns how many were shared and came home."""
+    shared = home = 0
+    switch_many(machine, t.pick(3, 200))
+    for way in t.pick(WAYS[:1], WAYS):
+        for how in t.pick(("--concurrent --jobs 2",), ("--concurrent --jobs 2", "--paused")):
+            machine.must(f"scrimctl virtualize && scrimctl share --range {twins.words} && scrimctl check")
+            shared += machine.status()["pages"]["shared"]
+            home += moved_and_home(machine, twins.words, way, how)
+            twins.check_running()
+    check(shared > 0, "no page was shared")
+    return shared, home
+
+
+def goes_and_comes(machine, state):
+    """The second CPU: INIT and STARTUP go past Scrim, and it starts in it."""
+    cpus.set_online(machine, 1, False)
+    cpus.check_settled(machine, state, {1})
+    cpus.set_online(machine, 1, True)
+    cpus.check_settled(machine, state)
+
+
+def hotplug(t, machine):
+    """In NATIVE, and while memory is virtualized."""
+    log = cpus.Log(machine)
+    for _ in range(t.pick(1, 50)):
+        goes_and_comes(machine, "native")
         machine.must("scrimctl virtualize")
-        machine.must(ask, timeout=900)
-        check_equal(nmis(machine), [before[0], before[1] + 2 * asked], "NMIs in all")
-        check_equal(sum(cpu["nmis_passed"] for cpu in machine.status()["cpus"]), sum(nmis(machine)), "NMIs that Scrim says it passed on")
+        goes_and_comes(machine, "virtualized")
         machine.must("scrimctl devirtualize")
+    log.check_quiet()
+
+
+def back_traces(t, machine):
+    """Linux asks the other CPU for a back-trace by an NMI: each comes, and once, while memory is switched. Returns their number."""
+    count = t.pick(5, 300)
+    machine.must("dmesg -n 1; echo 1 >/proc/sys/kernel/sysrq")
+    switching = machine.spawn("while [ ! -e /tmp/end ]; do scrimctl virtualize && scrimctl devirtualize || exit 1; done >/dev/null")
+    before = nmis(machine)
+    machine.must(f"for i in $(seq {count}); do taskset 1 sh -c 'echo l >/proc/sysrq-trigger'; done", timeout=900)
+    check_equal(nmis(machine), [before[0], before[1] + count], "NMIs")
+    machine.must("touch /tmp/end")
+    check_equal(switching.wait(300)[0], 0, "exit status of the switching")
+    check_equal([cpu["nmis_passed"] for cpu in machine.status()["cpus"]], nmis(machine), "NMIs that Scrim says it passed on")
+    return count
+
+
+@test("bochs-svm-2cpu", cost=100)
+def two_cpus(t):
+    twins_program = {"bin/twins": (BUILD / "guest" / "twins").read_bytes()}
+    with machine_of(t, cpu=SHOWN, cpus=2, args="log_buf_len=16M " + arguments(TWINS_MIB), files=twins_program) as machine:
+        machine.wait_ready()
+        twins = Twins(machine, TWINS_MIB, writes=1)
+        with under_load(machine, mib=LOAD_MIB, stress=None, threads=2) as load:
+            check_native(machine)
+            with quiet_log(machine):
+                shared, home = moves(t, machine, twins)
+            hotplug(t, machine)
+            check_native(machine)
+            count = back_traces(t, machine)
         twins.stop()
-    print(f"figure: {2 * asked} NMIs sent, all arrived, none twice")
+    print(f"figure: {shared} pages shared, {home} came home; {count} NMIs, each once; {load.figures()}")
 
 
 # --- other models, in the long run ------------------------------------------------------------------------------------
