@@ -7,38 +7,31 @@
 #include "base/fmt.h"
 #include "base/str.h"
 #include "base/version.h"
-#include "boot/boot_options.h"
-#include "boot/linux_params.h"
-#include "boot/placement.h"
-#include "hw/acpi.h"
 #include "hw/apic.h"
 #include "hw/console.h"
 #include "hw/delay.h"
 #include "hw/descriptors.h"
 #include "hw/insn.h"
 #include "hw/mtrr.h"
-#include "iommu/iommu.h"
+#include "main/boot_state.h"
 #include "svm/svm.h"
 #include "virt/dma.h"
 #include "virt/guard.h"
 #include "virt/guest_memory.h"
 #include "virt/memvirt.h"
-#include "virt/own.h"
 #include "virt/shadow.h"
 #include "virt/startup.h"
 #include "virt/trace.h"
 #include "virt/watching.h"
 #include "vmx/vmx.h"
 
-#define MULTIBOOT1_MAGIC 0x2badb002u
 #define MULTIBOOT2_MAGIC 0x36d76289u
-#define GUEST_GDT_BYTES 32u
 #define EGA_TEXT 0xb8000ull
 #define OWN_RANGES 4u /* that the map grows by at most when Scrim's block and page are taken out of it; and 2 for each IOMMU's registers */
 #define CPUID_HYPERVISOR (1u << 31) /* 1 ECX */
 #define HYPERVISOR_LEAF 0x40000000u
 
-extern uint8_t image_start[], image_end[], boot_only_start[], boot_stack_top[];
+extern uint8_t boot_only_start[], boot_stack_top[];
 extern uint8_t svm_room_start[], boot_room_start[], boot_room_end[], vmx_room_end[]; /* in this order */
 extern void image_relocate(uint64_t start);
 extern void NORETURN call_on_stack(uint64_t function, uint64_t stack_top);
@@ -47,20 +40,7 @@ extern void NORETURN enter_natively(uint32_t entry, const struct descriptor_tabl
 void NORETURN boot_main(uint32_t magic, uint32_t information);
 static void NORETURN boot_continue(void);
 
-/* All that the first half finds out and the second acts on. Moves with the image; of it only acpi.rsdp may point into it. */
-static struct {
-	struct boot_info info;
-	struct boot_options options;
-	struct guest_image guest;
-	struct placement place;
-	struct own_demand demand;
-	struct acpi_machine acpi;
-	struct iommu iommu;
-	bool serve;           /* false: boot the module natively */
-	uint32_t boundary_count, address_bits;
-	bool has_1g;
-	uint64_t ram_end;
-} boot BOOT_ONLY;
+struct boot_state boot BOOT_ONLY;
 
 /* Where one memory type ends and another begins, for the back-ends. */
 static uint64_t boundary[MTRR_BOUNDARIES_MAX];
@@ -71,7 +51,7 @@ static char line[200];
 _Alignas(PAGE_SIZE) struct machine machine;
 _Static_assert(sizeof(struct machine) >= 6 * PAGE_SIZE, "entry.S: six page tables");
 
-static void NORETURN stop(const char *why)
+void stop(const char *why)
 {
 	console_line("%s", why);
 	for (;;)
@@ -133,8 +113,8 @@ static void read_options(void)
 		console_use_screen(&(struct console_screen){ 0 });
 }
 
-/* NULL: none's. Asked again in the second half: the addresses are other ones then. */
-static const struct vendor_ops *vendor(void)
+/* Asked again in the second half: the addresses are other ones then. */
+const struct vendor_ops *boot_vendor(void)
 {
 	return vmx_vendor.is_there() ? &vmx_vendor : svm_vendor.is_there() ? &svm_vendor : NULL;
 }
@@ -143,12 +123,12 @@ static void read_cpu(void)
 {
 	boot.address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
 	boot.boundary_count = mtrr_boundaries(boundary, boot.address_bits);
-	const char *why = vendor() ? vendor()->probe() : "has neither AMD SVM nor Intel VMX; Scrim needs one of them: booting without Scrim";
+	const char *why = boot_vendor() ? boot_vendor()->probe() : "has neither AMD SVM nor Intel VMX; Scrim needs one of them: booting without Scrim";
 	if (why) {
 		fmt(line, sizeof(line), "this CPU %s", why);
 		refuse(line);
 	} else {
-		boot.has_1g = vendor()->has_1g();
+		boot.has_1g = boot_vendor()->has_1g();
 	}
 }
 
@@ -196,68 +176,6 @@ static void read_machine(void)
 		refuse("firmware's memory map has too many pieces to take Scrim's own out of it: booting without Scrim");
 	if (boot.acpi.id_too_large)
 		refuse("a CPU has an APIC id of 255 or more, which needs interrupt remapping: booting without Scrim");
-}
-
-#define OWN_BOUNDARIES 2u /* where Scrim's own block begins and ends, which devices' tables do not map */
-
-/* Pages of the Identity root: see xlat_nested.c's build(). */
-static uint64_t identity_tables(uint32_t bits, bool has_1g, uint32_t boundaries)
-{
-	uint32_t most = has_1g ? 48 : 40;
-
-	if (bits > most)
-		bits = most;
-	uint64_t pointer_tables = bits > 39 ? 1ull << (bits - 39) : 1;
-	uint64_t directories = has_1g ? 0 : 1ull << (bits - 30);
-	/* A directory and a table for the first 2 MiB, for the APIC's page, and at worst for each boundary. */
-	return 1 + pointer_tables + directories + 2 * (2 + (uint64_t)boundaries);
-}
-
-/* For the hashes of a share: a slot of 8 bytes for each page, a power of two, up to what 512 MiB of different pages fill. */
-static uint64_t share_slots_bytes(uint64_t ram_end)
-{
-	uint64_t slots = PAGE_SIZE / sizeof(uint64_t);
-
-	while (slots < ram_end >> PAGE_SHIFT && slots < MIB(512) >> PAGE_SHIFT)
-		slots *= 2;
-	return slots * sizeof(uint64_t);
-}
-
-/* Back-end: a word for each 2 MiB below the end of RAM. */
-static uint64_t near_bytes(uint64_t ram_end)
-{
-	return align_up(ram_end, MIB(2)) / MIB(2) * sizeof(uint64_t);
-}
-
-/* Of all CPUs: for the back-ends shadow and vtlb. */
-static uint64_t v2m_bytes(void)
-{
-	return boot.acpi.cpu_count * shadow_cpu_bytes(boot.options.shadow_bytes);
-}
-
-static void measure_demand(void)
-{
-	uint64_t cpus = boot.acpi.cpu_count;
-
-	boot.demand.image_bytes = (uint64_t)(image_end - image_start);
-	boot.demand.fixed_bytes = align_up(paging_bytes(boot.ram_end), PAGE_SIZE);
-	boot.demand.fixed_tables = boot.demand.reserve_bytes = 0;
-	if (!boot.serve)
-		return;
-	boot.demand.fixed_bytes += align_up(cpus * sizeof(struct cpu), PAGE_SIZE) +
-				   cpus * (startup_cpu_bytes() + vendor()->cpu_bytes) + vendor()->shared_bytes;
-	boot.demand.fixed_bytes +=
-		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + align_up(watch_storage_bytes(boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
-		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
-		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes() +
-		cpus * trace_ring_bytes(boot.options.trace_bytes);
-	boot.demand.fixed_tables = identity_tables(boot.address_bits, boot.has_1g, boot.boundary_count);
-	if (boot.iommu.kind != SCRIM_IOMMU_NONE) {
-		const struct dma_limits *limits = &boot.iommu.limits;
-		boot.demand.fixed_bytes += iommu_fixed_bytes(&boot.iommu) + dma_fixed_bytes((uint32_t)cpus) + align_up(near_bytes(boot.ram_end), PAGE_SIZE);
-		boot.demand.fixed_tables += identity_tables(limits->address_bits, limits->has_1g, OWN_BOUNDARIES);
-	}
-	boot.demand.reserve_bytes = boot.options.reserve_bytes;
 }
 
 static const char *plan(void)
@@ -324,7 +242,7 @@ static void become_resident(void)
 
 static void make_cpus(void)
 {
-	machine.vendor = vendor();
+	machine.vendor = boot_vendor();
 	machine.cpu_count = boot.acpi.cpu_count;
 	machine.cpu = own_alloc(machine.cpu_count * sizeof(struct cpu));
 	for (uint32_t i = 0; i < machine.cpu_count; i++) {
@@ -450,69 +368,6 @@ static void make_memory(void)
 	guard_trap_apic();
 }
 
-static void fill_params(void)
-{
-	uint8_t *block = (uint8_t *)(uintptr_t)boot.place.params_start;
-	bool is_linux = boot.guest.kind == GUEST_LINUX;
-	const struct guest_handover handover = {
-		.boot = &boot.info, .image = &boot.guest,
-		.kernel_image = (const uint8_t *)(uintptr_t)boot.info.kernel.start,
-		.kernel_bytes = boot.info.kernel.end - boot.info.kernel.start, .kernel_start = boot.place.kernel_start,
-		.initrd_start = boot.place.initrd_start, .initrd_end = boot.place.initrd_end, .memory = &boot.info.memory,
-		.own_start = boot.serve ? boot.place.own_start : 0, .own_end = boot.serve ? boot.place.own_end : 0,
-		.startup_page = boot.serve ? boot.place.startup_page : 0,
-		.rsdp = boot.info.rsdp_bytes ? 0 : boot.acpi.rsdp, .params = boot.place.params_start
-	};
-	uint32_t bytes = PLACEMENT_PARAMS_BYTES - PAGE_SIZE; /* the last page is the guest's first GDT and stack */
-	const char *why = is_linux ? linux_params_fill(block, bytes, &handover)
-				   : multiboot1_info_fill(block, bytes, &handover);
-
-	if (why)
-		stop(why);
-}
-
-/* boot/placement.h says why in this order: the initrd, the kernel's module where it must move, the parameters, the kernel. */
-static void move_modules(void)
-{
-	struct boot_module *kernel = &boot.info.kernel;
-	const struct boot_module *initrd = &boot.info.initrd;
-	uint64_t bytes = kernel->end - kernel->start;
-
-	memmove((void *)(uintptr_t)boot.place.initrd_start, (const void *)(uintptr_t)initrd->start,
-		initrd->end - initrd->start);
-	memmove((void *)(uintptr_t)boot.place.kernel_file, (const void *)(uintptr_t)kernel->start, bytes);
-	kernel->start = boot.place.kernel_file;
-	kernel->end = boot.place.kernel_file + bytes;
-}
-
-static void place_kernel(void)
-{
-	for (uint32_t i = 0; i < boot.guest.segment_count; i++) {
-		const struct guest_segment *segment = &boot.guest.segment[i];
-		uint64_t to = boot.guest.kind == GUEST_LINUX ? boot.place.kernel_start : segment->address;
-		memmove((void *)(uintptr_t)to, (const void *)(uintptr_t)(boot.info.kernel.start + segment->file_offset),
-			segment->file_bytes);
-		memset((void *)(uintptr_t)(to + segment->file_bytes), 0, segment->memory_bytes - segment->file_bytes);
-	}
-}
-
-/* GDT with flat 0x10 and 0x18, as Linux's boot protocol asks for; memory of the guest's, behind the parameters. */
-static void make_entry(struct guest_entry *entry)
-{
-	static const uint64_t gdt[GUEST_GDT_BYTES / 8] = { 0, 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
-	bool is_linux = boot.guest.kind == GUEST_LINUX;
-	uint32_t params = (uint32_t)boot.place.params_start;
-
-	entry->gdt = boot.place.params_end - GUEST_GDT_BYTES;
-	entry->gdt_bytes = GUEST_GDT_BYTES;
-	memcpy((void *)(uintptr_t)entry->gdt, gdt, sizeof(gdt));
-	entry->rsp = (uint32_t)entry->gdt;
-	entry->rip = (uint32_t)(is_linux ? boot.place.kernel_start + boot.guest.entry : boot.guest.entry);
-	entry->rax = is_linux ? 0 : MULTIBOOT1_MAGIC;
-	entry->rbx = is_linux ? 0 : params;
-	entry->rsi = is_linux ? params : 0;
-}
-
 void boot_continue(void)
 {
 	struct guest_entry entry;
@@ -530,12 +385,9 @@ void boot_continue(void)
 			     (boot.place.own_end - boot.place.own_start) / 1024, boot.place.own_start,
 			     own_reserve_frames(boot.demand.reserve_bytes));
 	}
-	move_modules();
-	fill_params();
-	place_kernel();
-	make_entry(&entry);
+	hand_over(&entry);
 	if (!boot.serve) {
-		const struct descriptor_table_pointer gdt = { GUEST_GDT_BYTES - 1, entry.gdt };
+		const struct descriptor_table_pointer gdt = { BOOT_GDT_BYTES - 1, entry.gdt };
 		enter_natively(entry.rip, &gdt, entry.rax, entry.rbx, entry.rsi);
 	}
 	own_give_boot_memory(boot_only_start, image_end);

@@ -145,7 +145,7 @@ def bochs_vmx_cannot_unpaged(t):
 
 
 def soak(cpu, count):
-    """100 switches under load, and 64 MiB home by each of the twelve ways."""
+    """100 switches under load, and 64 MiB home by each of the twelve ways, and from each of the other back-ends."""
     def run(t):
         with boot(t, cpu, count) as machine:
             machine.wait_ready()
@@ -157,6 +157,8 @@ def soak(cpu, count):
                 for reverse in ("search", "refcount", "backmap"):
                     for way in ("concurrent", "paused --force"):
                         there_and_back(machine, options=f"--remap {remap} --reverse {reverse} --{way}")
+            for backend in ("shadow", "vtlb"):
+                there_and_back(machine, backend)
             print(f"figure: {cpu}, {count} CPUs, {time.monotonic() - start:.0f} s: {load.stop()}")
     return run
 
