@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import secrets
+import select
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ import subprocess
 import sys
 import threading
 import time
+import tty
 
 import grub
 from agent import Agent
@@ -118,10 +120,34 @@ class Bochs(Emulated):
         with open(self.work / "bochs.out", "wb") as out:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out, stderr=out, start_new_session=True,
                                              env={**os.environ, "TERM": "xterm"})
+        threading.Thread(target=self._drain_screen, args=(self._process, self._find_screen()), daemon=True).start()
         self._tell("c")
         if listener:
             with listener:
                 self._agent = Agent(self._accept(listener))
+
+    def _find_screen(self):
+        """The machine's display: a terminal that Bochs makes and names. Returns its reader's side, open."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while not (found := re.search(rb'connected to screen "(/dev/pts/\d+)"', (self.work / "bochs.out").read_bytes())):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise self.error(f"Bochs has not made its display (status {self._process.poll()})")
+            time.sleep(0.02)
+        screen = os.open(found[1].decode(), os.O_RDONLY | os.O_NOCTTY)
+        tty.setraw(screen)  # else what Bochs draws comes back to it as keys
+        return screen
+
+    @staticmethod
+    def _drain_screen(process, screen):
+        """A display that nobody reads fills up, after some minutes, and Bochs waits for ever for room in it."""
+        with open(screen, "rb", buffering=0) as display:
+            while process.poll() is None:
+                if not select.select([display], [], [], 1)[0]:
+                    continue
+                try:
+                    display.read(4096)
+                except OSError:
+                    return  # Bochs has ended
 
     def _make_iso(self):
         if self._boot is not None:
