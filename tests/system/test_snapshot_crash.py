@@ -17,6 +17,7 @@ LIBRARIES = TREE / "usr/lib/x86_64-linux-gnu"
 CRASH_12 = ["/usr/bin/crash"]
 CRASH_13 = [str(LIBRARIES / "ld-linux-x86-64.so.2"), "--library-path", str(LIBRARIES), str(TREE / "usr/bin/crash")]
 LIST = "list task_struct.tasks -s task_struct.pid,comm -h init_task"
+REST = "bt -a\nlog"
 LISTED = re.compile(r'^  pid = (\d+),\n  comm = "([^"\\]*)', re.MULTILINE)
 ACTIVE = re.compile(r'^PID: \d+ +TASK: [0-9a-f]{16} +CPU: (\d+) +COMMAND: "(.*)"', re.MULTILINE)
 STAT = "cat {} | sed -E 's/^([0-9]+) .(.*). [A-Z] .*/\\1 \\2/'"
@@ -69,21 +70,20 @@ def snapshot_crash(t):
         machine.must(f"scrimctl snapshot -o - | {made.pour()}", 300)
         after = tasks_now(machine)
         banner = machine.must("cat /proc/version")
-        output = crash(t, CRASH_13, made.path, "ps\nbt -a\nlog")
-        lists = {name: LISTED.findall(crash(t, command, made.path, LIST)) for name, command in (("12", CRASH_12), ("13", CRASH_13))}
-    tasks = ps_tasks(output)
+        seen = {"12": crash(t, CRASH_12, made.path, f"{LIST}\n{REST}"), "13": crash(t, CRASH_13, made.path, f"ps\n{LIST}\n{REST}")}
+    tasks = ps_tasks(seen["13"])
     idle = [name for pid, name in tasks if pid == "0"]
     check_equal(idle, ["swapper/0", "swapper/1"], "idle tasks of ps")
     check_equal([name for _, name in tasks].count("chain"), THREADS + 1, "threads of the load in ps")
     threads = {task for task in tasks if task[0] != "0"}
     check_equal(len(threads), len(tasks) - len(idle), "tasks that ps lists once")
     both = check_against(threads, before[0], after[0])
-    for name, processes in lists.items():
-        check_equal(processes[0], ("0", "swapper/0"), f"where the list of Debian {name}'s crash begins")
+    for name, output in seen.items():
+        processes = LISTED.findall(output)
+        check_equal(processes[:1], [("0", "swapper/0")], f"where the list of Debian {name}'s crash begins")
         check_against(set(processes[1:]), before[1], after[1])
-    check_equal(lists["12"], lists["13"], "the lists of both")
-    active = dict(ACTIVE.findall(output))
-    check_equal(sorted(active), ["0", "1"], "CPUs that bt -a shows")
-    check("scrimctl" in active.values(), f"no CPU takes the image: {active}")
-    check(banner[:60] in output, "no banner in the kernel's log")
-    print(f"figure: crash's ps lists {len(threads)} tasks, {both} of them in /proc before and after; its list {len(lists['12']) - 1} processes; CPUs run {active}")
+        active = dict(ACTIVE.findall(output))
+        check_equal(sorted(active), ["0", "1"], f"CPUs that bt -a of Debian {name}'s crash shows")
+        check("scrimctl" in active.values(), f"no CPU takes the image: {active}")
+        check(banner[:60] in output, f"no banner in the kernel's log by Debian {name}'s crash")
+    print(f"figure: crash's ps lists {len(threads)} tasks, {both} of them in /proc before and after; its list {len(processes) - 1} processes; CPUs run {active}")
