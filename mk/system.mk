@@ -20,9 +20,26 @@ test-parts: setup
 test: test-parts
 	$(RUN_TESTS)
 
+# What reads an image of the full kernel by its debug symbols, for the long run alone: 870 MB come over the net.
+SOAK_VMLINUX := $(BUILD)/images/vmlinux-full
+SOAK_CRASH := $(BUILD)/images/crash
+
+$(SOAK_VMLINUX): tests/system/fetch_debug.sh $(SETUP_STAMP)
+	sh tests/system/fetch_debug.sh $(BUILD)/images full
+	@touch $@
+
+$(SOAK_CRASH): tests/system/fetch_crash.sh $(SETUP_STAMP)
+	$(SETUP_APT) -qq -y --no-install-recommends install crash
+	sh tests/system/fetch_crash.sh $(BUILD)/images
+	@touch $@
+
+.PHONY: soak-parts
+soak-parts: test-parts
+	$(MAKE) --no-print-directory $(SOAK_VMLINUX) $(SOAK_CRASH)
+
 # All tests with full matrices and figures: hours.
 .PHONY: soak
-soak: test-parts
+soak: soak-parts
 	$(RUN_TESTS) --soak
 
 # System tests by name: make system-test FILTER=boot
