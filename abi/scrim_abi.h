@@ -319,7 +319,7 @@ enum scrim_info {
 	SCRIM_INFO_V2M_BOUND,       /* the most that there can be */
 	SCRIM_INFO_V2M_LOADS,       /* V2M entries composed with the map since boot */
 	SCRIM_INFO_V2M_EVICTIONS,   /* tables given up for room */
-	SCRIM_INFO_V2M_FLUSHES,     /* loads of CR3 and INVLPG of the OS's that were served */
+	SCRIM_INFO_V2M_FLUSHES,     /* loads of CR3 that flush, INVLPG and INVPCID of the OS's that were served */
 	SCRIM_INFO_V2M_SYNCED,      /* entries inspected on return to an address space */
 	SCRIM_INFO_V2M_COPIED,      /* V2M entries that are the OS's own as they stand: where the map says Identity for a whole 2 MiB */
 	SCRIM_INFO_V2M_LINKS,       /* page tables of the OS's own that V2M tables may lead to at this moment */
@@ -343,6 +343,8 @@ enum scrim_info {
 	SCRIM_INFO_TRACE_ON,        /* 1 between TRACE's START and STOP */
 	SCRIM_INFO_TRACE_EVENTS,    /* events that the ring of each CPU holds */
 	SCRIM_INFO_KICKS_OUT,       /* NMIs that Scrim sent for nothing but an exit: a CPU to itself, or to one that is about to get INIT */
+	/* --- PCIDs --- */
+	SCRIM_INFO_V2M_RETURNS,     /* loads of CR3 that flushed nothing, to address spaces that nobody had flushed: nothing of these was inspected */
 	SCRIM_INFO_COUNT
 };
 
@@ -389,7 +391,7 @@ enum scrim_exit {
 	SCRIM_EXIT_CMOS,            /* the CMOS's data port: written before a CPU is started */
 	SCRIM_EXIT_PAGE_FAULT,      /* shadow, vtlb: #PF */
 	SCRIM_EXIT_INVLPG,          /* shadow, vtlb */
-	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID; VMX: CR0.NE, paging off */
+	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID (done by VMX); VMX: CR0.NE, paging off */
 	/* Forced by VMX. */
 	SCRIM_EXIT_CPUID,
 	SCRIM_EXIT_XSETBV,

@@ -28,11 +28,11 @@ uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access)
 	return address < mapped_end ? (uint8_t *)(uintptr_t)address : NULL;
 }
 
-uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
+static uint8_t *find(const struct cpu *self, uint64_t linear, bool write)
 {
 	const struct guest_cpu as = { .address_bits = machine.xlat.address_bits, .is_tcg = machine.is_tcg };
 	const struct guest_port port = { .page = guest_memory_page };
-	struct guest_access access = { .linear = linear, .write = true };
+	struct guest_access access = { .linear = linear, .write = write };
 	struct guest_mapping mapping;
 	struct guest_paging paging;
 	enum mem_access rights;
@@ -42,7 +42,17 @@ uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
 		return NULL;
 	uint64_t physical = mapping.physical + (linear & ((1ull << mapping.shift) - 1));
 	uint8_t *page = guest_memory_page(NULL, gfn_of_address(physical), &rights);
-	if (!page || rights != MEM_ACCESS_ALL || !mem_is_ram(&machine.mem, gfn_of_address(physical)))
+	if (!page || rights == MEM_ACCESS_NONE || (write && rights != MEM_ACCESS_ALL) || !mem_is_ram(&machine.mem, gfn_of_address(physical)))
 		return NULL;
 	return page + (physical & PAGE_MASK);
+}
+
+uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
+{
+	return find(self, linear, true);
+}
+
+const uint8_t *guest_memory_readable(const struct cpu *self, uint64_t linear)
+{
+	return find(self, linear, false);
 }

@@ -19,3 +19,5 @@ uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access);
  * meet a fault, the OS's or Scrim's. Good until the CPU waits.
  */
 uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear);
+/* The same, which it may read. */
+const uint8_t *guest_memory_readable(const struct cpu *self, uint64_t linear);

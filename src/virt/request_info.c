@@ -221,6 +221,8 @@ static uint64_t info_of_v2m(enum scrim_info item)
 		return figures.count.links_met;
 	case SCRIM_INFO_V2M_LINKS_BROKEN:
 		return figures.links_broken;
+	case SCRIM_INFO_V2M_RETURNS:
+		return figures.count.returns;
 	default:
 		return machine.memory.v2m_bytes;
 	}
@@ -286,6 +288,8 @@ err_t request_info(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
 		request->result[0] = info_of_memory(item);
+	else if (item == SCRIM_INFO_V2M_RETURNS)
+		request->result[0] = info_of_v2m(item);
 	else if (item >= SCRIM_INFO_PAGES_MOVED)
 		request->result[0] = info_of_activity(item);
 	else if (item >= SCRIM_INFO_WATCH)

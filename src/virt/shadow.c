@@ -254,6 +254,7 @@ struct shadow_figures shadow_figures(void)
 		sum.count.synced += v2m->count.synced;
 		sum.count.links_made += v2m->count.links_made;
 		sum.count.links_met += v2m->count.links_met;
+		sum.count.returns += v2m->count.returns;
 	}
 	return sum;
 }

@@ -316,6 +316,16 @@ _Static_assert(VMCS_GUEST_BASE(VMCS_TR) == VMCS_GUEST_TR_BASE, "B.4.3");
 /* Instruction information of LIDT and its like (table 27-11). */
 #define INSN_INFO_IS_LGDT_LIDT (1u << 29) /* a load, not a store */
 #define INSN_INFO_IS_IDT (1u << 28)
+/* Of INVPCID and its like: where the memory operand is, and the register operand (table 27-13). */
+#define INSN_INFO_SCALE(info) ((info) & 3u)
+#define INSN_INFO_ADDRESS_SIZE(info) ((info) >> 7 & 7u)
+#define INSN_INFO_ADDRESS_64 2u
+#define INSN_INFO_SEGMENT(info) ((enum vmcs_segment)((info) >> 15 & 7u))
+#define INSN_INFO_INDEX(info) ((info) >> 18 & 0xfu)
+#define INSN_INFO_NO_INDEX (1u << 22)
+#define INSN_INFO_BASE(info) ((info) >> 23 & 0xfu)
+#define INSN_INFO_NO_BASE (1u << 27)
+#define INSN_INFO_REGISTER(info) ((info) >> 28 & 0xfu)
 
 /* Events: to be injected, that exited, and that were being delivered (24.8.3, 24.9.2, 24.9.3). */
 #define VMX_EVENT_VALID (1u << 31)

@@ -92,6 +92,10 @@ void vmx_enter_v2m(struct cpu *cpu, uint32_t kept);
 void vmx_leave_v2m(struct cpu *cpu);
 void vmx_on_page_fault(struct cpu *cpu);
 void vmx_on_invlpg(struct cpu *cpu);
+/* vmx_invpcid.c */
+void vmx_on_invpcid(struct cpu *cpu);
+/* What the tables have forgotten the CPU forgets as well. */
+void vmx_flush_if_due(struct cpu *cpu);
 /* MOV CR3 is done for the OS. */
 void vmx_load_cr3(struct cpu *cpu, uint64_t value);
 /* EFER.NXE has changed. */

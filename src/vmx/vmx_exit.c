@@ -160,7 +160,7 @@ static enum scrim_exit dispatch(struct cpu *cpu, uint32_t reason)
 		vmx_on_invlpg(cpu);
 		return SCRIM_EXIT_INVLPG;
 	case REASON_INVPCID:
-		cpu->step_aside = true;
+		vmx_on_invpcid(cpu);
 		return SCRIM_EXIT_PAGING;
 	case REASON_GDTR_IDTR:
 	case REASON_LDTR_TR: /* exits along with LIDT; executes again while CR3 loads are watched */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The back-ends without EPT, on this side of the seam: CR3 of the VMCS is the root of the CPU's V2M tables, and what the OS says to its TLB
- * exits. Everything else that touches paging (CR0 beyond TS and MP, CR4, INVPCID) steps aside: for one exit's length the CPU goes over to EPT
+ * exits. Everything else that touches paging (CR0 beyond TS and MP, CR4) steps aside: for one exit's length the CPU goes over to EPT
  * and the hardware executes the instruction itself; V2M begins anew after it.
  */
 #include "hw/descriptors.h"
@@ -46,8 +46,7 @@ void vmx_leave_v2m(struct cpu *cpu)
 	v2m_stop(cpu->v2m);
 }
 
-/* What the tables have forgotten the CPU forgets as well. */
-static void flush_if_due(struct cpu *cpu)
+void vmx_flush_if_due(struct cpu *cpu)
 {
 	if (!cpu->v2m->flush)
 		return;
@@ -114,7 +113,7 @@ void vmx_on_page_fault(struct cpu *cpu)
 		return;
 	if (answer.replaced)
 		vmx_flush_address(cpu, linear);
-	flush_if_due(cpu);
+	vmx_flush_if_due(cpu);
 }
 
 /* --- CR3, INVLPG, EFER --- */
@@ -131,7 +130,7 @@ void vmx_load_cr3(struct cpu *cpu, uint64_t value)
 	}
 	v2m_load_cr3(cpu->v2m, value);
 	vmx_write(VMCS_GUEST_CR3, v2m_root(cpu->v2m));
-	flush_if_due(cpu);
+	vmx_flush_if_due(cpu);
 	vmx_skip();
 	shadow_link(cpu);
 }
@@ -142,7 +141,7 @@ void vmx_on_invlpg(struct cpu *cpu)
 
 	if (v2m_invalidate(cpu->v2m, linear))
 		vmx_flush_address(cpu, linear);
-	flush_if_due(cpu);
+	vmx_flush_if_due(cpu);
 	vmx_skip();
 }
 
@@ -157,5 +156,5 @@ void vmx_efer_changed(struct cpu *cpu)
 	v2m_stop(cpu->v2m);
 	v2m_start(cpu->v2m, &paging, kept);
 	vmx_write(VMCS_GUEST_CR3, v2m_root(cpu->v2m));
-	flush_if_due(cpu);
+	vmx_flush_if_due(cpu);
 }

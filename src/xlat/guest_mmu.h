@@ -37,6 +37,7 @@
 #define MMU_CR4_PSE (1ull << 4)
 #define MMU_CR4_PAE (1ull << 5)
 #define MMU_CR4_LA57 (1ull << 12)
+#define MMU_CR4_PCIDE (1ull << 17)
 #define MMU_CR4_SMEP (1ull << 20)
 #define MMU_CR4_SMAP (1ull << 21)
 #define MMU_CR4_PKE (1ull << 22)

@@ -293,9 +293,9 @@ static bool clear_other_half(struct v2m *v2m, uint32_t at, uint32_t index)
 	return true;
 }
 
-static bool invalidate(struct v2m *v2m, uint64_t linear)
+bool v2m_clear_address(struct v2m *v2m, uint32_t root, uint64_t linear)
 {
-	uint32_t at = v2m_root_page(v2m);
+	uint32_t at = root;
 	bool any = false;
 
 	for (uint32_t level = v2m->levels;; level--) {
@@ -323,12 +323,13 @@ static bool invalidate(struct v2m *v2m, uint64_t linear)
 
 /*
  * The OS may also count on it that no entry above the lowest is used any more that it had changed before, wherever it leads (APM vol. 2, 3.1.7: EFER.TCE
- * clear). A copy of a lowest entry may have been in a TLB; a link would be walked, and bits set in a table that the OS has for free.
+ * clear). A copy of a lowest entry may have been in a TLB; a link would be walked, and bits set in a table that the OS has for free. What is another PCID's may stay, and of this one
+ * no other context is trusted; nor is any that has global entries of its own (v2m_contexts.c).
  */
 bool v2m_invalidate(struct v2m *v2m, uint64_t linear)
 {
 	v2m->count.flushes++;
-	bool any = invalidate(v2m, linear);
+	bool any = v2m_clear_address(v2m, v2m_root_page(v2m), linear);
 	v2m_sync_links(v2m);
 	return any;
 }

@@ -5,7 +5,8 @@
  * a TLB forget them. Nothing here is shared between CPUs: an OS speaks to a TLB by the CPU's own instructions alone.
  *
  * Two back-ends use it. shadow keeps the tables of address spaces that the CPU has left, and inspects the OS's tables when it comes
- * back to one. vtlb is the same with a bound: of what is not global, V2M_KEPT_VTLB entries at most are inspected at a load of CR3, the others forgotten.
+ * back to one, unless the OS says, with PCIDs, that nothing is to be flushed. vtlb is the same with a bound: of what is not global, V2M_KEPT_VTLB entries at most
+ * outlive a load of CR3, the others are forgotten.
  */
 #pragma once
 
@@ -35,18 +36,21 @@ struct v2m_counters {
 	uint64_t loads;     /* leaf entries composed with P2M */
 	uint64_t copied;    /* leaf entries that are the OS's as they stand: there P2M has nothing to say */
 	uint64_t evictions; /* tables given up for room */
-	uint64_t flushes;   /* on the OS's word: loads of CR3, INVLPG, and whatever forgets all */
+	uint64_t flushes;   /* on the OS's word: loads of CR3, INVLPG, INVPCID */
 	uint64_t synced;    /* entries inspected on return to an address space */
 	uint64_t links_made; /* links to the OS's own tables made */
 	uint64_t links_met;  /* links met on return to an address space: what is below them is not inspected */
+	uint64_t returns;   /* loads of CR3 that flushed nothing, to an address space that nobody had flushed: nothing of it is inspected */
 };
 
 struct v2m_page;
 
-/* An address space: its root is kept while others run. */
+/* An address space, with its PCID: its root is kept while others run. */
 struct v2m_context {
 	uint64_t cr3, stamp;
 	uint32_t root;
+	bool trusted;    /* inspected, or empty, and its PCID not flushed since: v2m_contexts.c */
+	bool has_global; /* has had global entries outside the upper half */
 };
 
 struct v2m {
@@ -60,7 +64,7 @@ struct v2m {
 	uint32_t page_count, used, free;
 	uint64_t machine;                /* machine address of table[0] */
 	struct guest_cpu cpu;
-	uint32_t kept;                   /* entries of an address space that a load of CR3 inspects and keeps, at most */
+	uint32_t kept;                   /* entries of an address space that a load of CR3 keeps, at most */
 	bool running;                    /* between start and stop */
 	struct guest_paging paging;      /* the OS's own registers */
 	uint32_t levels;                 /* of these tables: 3 (PAE's format), 4 or 5 */
@@ -112,7 +116,7 @@ struct v2m_answer {
 /* The CPU has met no entry that allows this access. */
 enum v2m_outcome v2m_miss(struct v2m *v2m, const struct guest_access *access, struct v2m_answer *answer);
 
-/* MOV CR3: from now on `cr3`. Everything that the architecture flushes is looked at, or gone. */
+/* MOV CR3: from now on `cr3`, whose bit 63 counts where CR4.PCIDE is set. Everything that the architecture flushes is looked at, or gone. */
 void v2m_load_cr3(struct v2m *v2m, uint64_t cr3);
 
 /* Where the CPU finds `linear` now, if these tables have it. */
@@ -120,6 +124,18 @@ bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine);
 
 /* INVLPG. True: there was an entry. */
 bool v2m_invalidate(struct v2m *v2m, uint64_t linear);
+
+/* INVPCID (SDM vol. 2): its types. */
+enum v2m_invpcid {
+	V2M_INVPCID_ADDRESS,    /* of one PCID, one address */
+	V2M_INVPCID_PCID,       /* of one PCID, all */
+	V2M_INVPCID_ALL_GLOBAL, /* of all PCIDs, all */
+	V2M_INVPCID_ALL,        /* of all PCIDs, all that is not global */
+	V2M_INVPCID_TYPES
+};
+
+/* INVPCID; what the type does not use of `pcid` and `linear` is not looked at. True: there was an entry for `linear`. */
+bool v2m_invpcid(struct v2m *v2m, enum v2m_invpcid type, uint32_t pcid, uint64_t linear);
 
 /* Tables are on offer to be linked, enough of them or for long enough: v2m_links_guard(). */
 bool v2m_links_are_due(const struct v2m *v2m);

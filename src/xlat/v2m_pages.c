@@ -201,6 +201,8 @@ void v2m_put_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t entry
 {
 	uint64_t old = v2m->table[page][index];
 
+	if (entry & PTE_G && !v2m->page[page].kernel) /* of the current address space: nothing else is loaded or inspected */
+		v2m->context[v2m->current].has_global = true;
 	v2m->source[page][index] = (uint32_t)source.n; /* whole for every page that can be displaced (MEM_PAGES_MAX) */
 	if (old && !((old ^ entry) & (PTE_ADDRESS | PTE_G)) && v2m_is_leaf(old, v2m->page[page].level)) {
 		v2m->table[page][index] = entry; /* other rights, the same frame: it stays in its chain */

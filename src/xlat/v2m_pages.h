@@ -94,8 +94,19 @@ static inline bool v2m_may_link(const struct v2m *v2m)
 /* In place of what was there, the OS's own table that its entry `guest` leads to; the entry is of level 2. False: it cannot be linked now. */
 bool v2m_put_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest);
 
+/*
+ * v2m_sync.c: what is loaded for the current address space is what the OS's tables say now, and within its bound; or within it alone. What is
+ * shared and not global is what they say now.
+ */
+void v2m_sync_space(struct v2m *v2m);
+void v2m_bound_space(struct v2m *v2m);
+void v2m_sync_local(struct v2m *v2m);
+
 /* v2m_sync.c: no link of this address space leads to a table that the OS has taken out. Leafs are not inspected. */
 void v2m_sync_links(struct v2m *v2m);
+
+/* v2m.c: `linear` in the address space of this root. True: there was an entry. What the TLB and the paging-structure caches keep is the caller's. */
+bool v2m_clear_address(struct v2m *v2m, uint32_t root, uint64_t linear);
 
 /* v2m_links.c: a lowest table has been quiet for long. */
 void v2m_links_offer(struct v2m *v2m, uint32_t page);

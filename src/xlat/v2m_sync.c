@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns what becomes of entries when the OS loads CR3. The architecture then forgets all that is not global (APM vol. 2, 5.5.1), so
- * afterwards an entry must be as the OS's tables say now. Entries are inspected: from the root down, each that is
+ * Owns what becomes of entries when the OS flushes an address space, by a load of CR3 mostly. The architecture then forgets all that is not global
+ * (APM vol. 2, 5.5.1), so afterwards an entry must be as the OS's tables say now. Entries are inspected: from the root down, each that is
  * loaded is held against the OS's; what has changed is composed anew where that needs nobody's doing, or goes. So a table of the OS's
  * is read only while an entry that was just found valid leads to it, and no write of the OS's to its tables has to be trapped. shadow
  * inspects all that it has loaded for the address space; vtlb so many at most, table by table, and forgets the others.
@@ -9,11 +9,6 @@
  * Upper half: global leafs stay, as in a TLB. The few that are not are inspected with the entries above them.
  */
 #include "xlat/v2m_pages.h"
-
-#define SAME (PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
-#define HI_RESERVED (0x7ffull << 52)
-#define HIGH_ADDRESS (0xffull << 44) /* what `source` has no room for: such pages are at home, and no other page is there */
-#define NO_FLUSH (1ull << 63) /* CR4.PCIDE: an allowance, of which no use is made */
 
 const uint8_t *v2m_guest_table(const struct v2m *v2m, uint32_t page)
 {
@@ -215,9 +210,27 @@ static uint32_t sync_table(struct v2m *v2m, uint32_t page, uint32_t todo)
 	return todo;
 }
 
-static void sync_tree(struct v2m *v2m, uint32_t root)
+/* What is next below a higher table: put before `todo`. */
+static uint32_t pass_table(const struct v2m *v2m, uint32_t page, uint32_t todo)
 {
-	uint32_t todo = root, left = v2m->kept;
+	const struct v2m_page *p = &v2m->page[page];
+
+	for (uint32_t i = 0; p->level > 1 && i < V2M_ENTRIES / 64; i++) {
+		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
+			uint64_t entry = v2m->table[page][i * 64 + (uint32_t)__builtin_ctzll(left)];
+			if (v2m_is_leaf(entry, p->level) || v2m_is_link(v2m, entry, p->level) || v2m->page[v2m_child(v2m, entry)].split)
+				continue;
+			v2m->page[v2m_child(v2m, entry)].link = todo;
+			todo = v2m_child(v2m, entry);
+		}
+	}
+	return todo;
+}
+
+/* Table by table as far as the bound lets; the others go. */
+static void go_over(struct v2m *v2m, bool inspects)
+{
+	uint32_t root = v2m_root_page(v2m), todo = root, left = v2m->kept;
 
 	v2m->page[root].link = V2M_NONE;
 	while (todo != V2M_NONE) {
@@ -229,8 +242,19 @@ static void sync_tree(struct v2m *v2m, uint32_t root)
 			continue;
 		}
 		left -= page->count;
-		todo = sync_table(v2m, todo, page->link);
+		todo = inspects ? sync_table(v2m, todo, page->link) : pass_table(v2m, todo, page->link);
 	}
+}
+
+void v2m_sync_space(struct v2m *v2m)
+{
+	go_over(v2m, true);
+}
+
+void v2m_bound_space(struct v2m *v2m)
+{
+	if (v2m->kept != V2M_KEPT_SHADOW)
+		go_over(v2m, false);
 }
 
 /* What leads on from a higher table; leafs are as a TLB's, and stay. Higher tables that are next are put before `todo`. */
@@ -305,7 +329,7 @@ static void sync_local_table(struct v2m *v2m, uint32_t page)
 	}
 }
 
-static void sync_local(struct v2m *v2m)
+void v2m_sync_local(struct v2m *v2m)
 {
 	uint32_t page = v2m->local;
 
@@ -322,78 +346,4 @@ static void sync_local(struct v2m *v2m)
 		}
 		page = next;
 	}
-}
-
-/* --- contexts --- */
-
-static void name_root(struct v2m *v2m, uint32_t which, uint64_t cr3)
-{
-	struct v2m_context *context = &v2m->context[which];
-
-	context->cr3 = cr3;
-	v2m->page[context->root].guest = cr3;
-	v2m->page[context->root].gfn = gfn_of_address(guest_is_long(&v2m->paging) ? cr3 & PTE_ADDRESS : cr3 & 0xffffffe0);
-	v2m->page[context->root].part = 0;
-}
-
-static void add_context(struct v2m *v2m, uint64_t cr3)
-{
-	uint32_t root = V2M_NONE;
-
-	if (v2m->context_count == V2M_CONTEXTS)
-		v2m_make_room(v2m);
-	while ((root = v2m_take(v2m, v2m->levels)) == V2M_NONE)
-		v2m_make_room(v2m);
-	v2m->current = v2m->context_count++;
-	v2m->context[v2m->current].root = root;
-	name_root(v2m, v2m->current, cr3);
-}
-
-static bool find_context(struct v2m *v2m, uint64_t cr3)
-{
-	uint8_t *hint = &v2m->hint[cr3 >> PAGE_SHIFT & (V2M_CONTEXTS - 1)];
-
-	if (*hint < v2m->context_count && v2m->context[*hint].cr3 == cr3) {
-		v2m->current = *hint;
-		return true;
-	}
-	for (uint32_t i = 0; i < v2m->context_count; i++)
-		if (v2m->context[i].cr3 == cr3) {
-			v2m->current = i;
-			*hint = (uint8_t)i;
-			return true;
-		}
-	return false;
-}
-
-void v2m_load_cr3(struct v2m *v2m, uint64_t cr3)
-{
-	v2m->count.flushes++;
-	cr3 &= ~NO_FLUSH;
-	v2m->paging.cr3 = cr3;
-	if (find_context(v2m, cr3))
-		sync_tree(v2m, v2m_root_page(v2m));
-	else
-		add_context(v2m, cr3);
-	v2m->context[v2m->current].stamp = ++v2m->clock;
-	sync_local(v2m);
-	v2m->flush = true;
-}
-
-void v2m_start(struct v2m *v2m, const struct guest_paging *paging, uint32_t kept)
-{
-	bool is_long = guest_is_long(paging), has_nx = is_long || !guest_is_two_level(paging);
-
-	v2m->paging = *paging;
-	v2m->paging.cr3 &= ~NO_FLUSH;
-	v2m->kept = kept;
-	v2m->levels = !is_long ? 3 : paging->cr4 & MMU_CR4_LA57 ? 5 : 4;
-	v2m->reserved = guest_is_two_level(paging) ? 0 : PTE_ADDRESS & ~((1ull << v2m->cpu.address_bits) - 1);
-	v2m->reserved |= (has_nx && !(paging->efer & MMU_EFER_NXE) ? PTE_NX : 0) | (has_nx && !is_long ? HI_RESERVED : 0);
-	v2m->same = SAME | HIGH_ADDRESS | (v2m->levels == 3 && !guest_is_two_level(paging) ? HI_RESERVED : 0);
-	v2m->context_count = 0;
-	v2m->running = true;
-	add_context(v2m, v2m->paging.cr3);
-	v2m->context[v2m->current].stamp = ++v2m->clock;
-	v2m->flush = true;
 }

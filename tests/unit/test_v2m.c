@@ -82,6 +82,7 @@ static struct {
 	uint64_t accesses, faults, moves, waits, linked_accesses, broken;
 } sim;
 
+static bool with_pcids; /* in long mode; test_v2m_pcid.c is about them */
 static uint64_t state;
 
 static uint64_t draw(void)
@@ -960,6 +961,8 @@ static void start(enum mode mode, uint32_t kept, uint64_t v2m_bytes)
 	sim.paging = (struct guest_paging){ .cr0 = MMU_CR0_PG | MMU_CR0_WP | 1 };
 	sim.paging.cr4 = MMU_CR4_PSE | (draw() & 1 ? MMU_CR4_SMEP : 0) | (draw() & 1 ? MMU_CR4_SMAP : 0) |
 			 (draw() & 3 ? 1u << 7 : 0) | (mode >= PAE ? MMU_CR4_PAE : 0) | (mode == FIVE_LEVEL ? MMU_CR4_LA57 : 0);
+	if (with_pcids)
+		sim.paging.cr4 |= MMU_CR4_PCIDE;
 	sim.paging.efer = (draw() & 7 ? MMU_EFER_NXE : 0) | (is_long() ? MMU_EFER_LMA : 0);
 	choose_places();
 	make_roots();
@@ -1397,6 +1400,33 @@ static void test_link_is_stale(void **unused)
 	}
 }
 
+/*
+ * The same under a PCID that is not current, by each type of INVPCID and by none: the OS comes back to it by a load of CR3 that flushes nothing.
+ */
+static void test_link_of_another_pcid(void **unused)
+{
+	(void)unused;
+	with_pcids = true;
+	for (uint32_t type = 0; type <= V2M_INVPCID_TYPES; type++) {
+		gfn_t table = start_linked(FOUR_LEVEL);
+		uint64_t slot[5], entry[5], clean = slot_of(table.n << PAGE_SHIFT, CLEAN, 1);
+		bool flushes = type < V2M_INVPCID_TYPES;
+		uint32_t above = way(FIRST, slot, entry) - 2;
+		v2m_load_cr3(sim.v2m, sim.root[1] | 1);
+		store(slot[above], 0);
+		if (flushes)
+			v2m_invpcid(sim.v2m, (enum v2m_invpcid)type, 0, FIRST);
+		v2m_load_cr3(sim.v2m, sim.root[0] | 1ull << 63);
+		flush_if_due();
+		use(CLEAN, true);
+		assert_int_equal(sim.faults, flushes);
+		assert_int_equal(read_twin(clean, 8) & (PTE_A | PTE_D), flushes ? 0 : PTE_A | PTE_D);
+		assert_true(v2m_links_is_guarded(&sim.links, table));
+		stop();
+	}
+	with_pcids = false;
+}
+
 /* The portion grows. */
 static void test_portion_grows(void **unused)
 {
@@ -1427,7 +1457,8 @@ int main(void)
 		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_home_below_16_tib),
 		cmocka_unit_test(test_accessed_of_a_neighbour), cmocka_unit_test(test_reserved_above),
 		cmocka_unit_test(test_link_is_guarded), cmocka_unit_test(test_guard_takes_rights),
-		cmocka_unit_test(test_linked_leads_to_table), cmocka_unit_test(test_link_is_left), cmocka_unit_test(test_link_is_stale), cmocka_unit_test(test_portion_grows),
+		cmocka_unit_test(test_linked_leads_to_table), cmocka_unit_test(test_link_is_left), cmocka_unit_test(test_link_is_stale), cmocka_unit_test(test_link_of_another_pcid),
+		cmocka_unit_test(test_portion_grows),
 		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
 		cmocka_unit_test(test_shadow_four_level), cmocka_unit_test(test_shadow_five_level),
 		cmocka_unit_test(test_vtlb_two_level), cmocka_unit_test(test_vtlb_pae), cmocka_unit_test(test_vtlb_four_level),

@@ -73,6 +73,8 @@ void drive_end(void)
 	ask("check", SCRIM_OP_CHECK, 0, 0);
 	console_print("drive: %u disturbances; at most %u pages displaced, %u shared\n", disturbances, (uint32_t)most_displaced,
 		      (uint32_t)most_shared);
+	console_print("drive: %u flushes, %u returns to an address space without inspection\n", (uint32_t)info(SCRIM_INFO_V2M_FLUSHES),
+		      (uint32_t)info(SCRIM_INFO_V2M_RETURNS));
 	console_check("drive: pages were displaced, and shared", most_displaced > PAGES / 2 && most_shared >= PAGES);
 	ask("devirtualize", SCRIM_OP_DEVIRTUALIZE, 0, 0);
 	if (info(SCRIM_INFO_STATE) == SCRIM_REMAPPING)

@@ -86,6 +86,9 @@ site_write32:
 load_cr3_32:
 	movl %ecx, %cr3
 	int $VECTOR_DONE
+invpcid32:
+	invpcid (%eax), %ecx
+	int $VECTOR_DONE
 fetch32:
 	jmp *%eax
 user_fetch32:
@@ -202,6 +205,13 @@ site_write64:
 load_cr3_64:
 	movq %rcx, %cr3
 	int $VECTOR_DONE
+invpcid64:
+	movl $5, %ebx
+	invpcid -0x28(%rax,%rbx,8), %rcx
+	int $VECTOR_DONE
+invpcid_rip64:
+	invpcid invpcid_descriptor(%rip), %rcx
+	int $VECTOR_DONE
 fetch64:
 	jmp *%rax
 user_fetch64:
@@ -265,6 +275,17 @@ invlpg64:
 	.code32
 2:	ret
 
+/* void cr3_load64(void): MOV CR3 of all 64 bits of probe_address(%rip). */
+	.globl cr3_load64
+cr3_load64:
+	ljmp $CODE64, $1f
+	.code64
+1:	movq probe_address(%rip), %rax
+	movq %rax, %cr3
+	ljmpl *cr3_load_pointer(%rip)
+	.code32
+3:	ret
+
 /* --- what a user executes: a page of its own ----------------------------------------------------------------------- */
 
 	.section .user, "ax"
@@ -305,6 +326,10 @@ back_pointer:
 invlpg_pointer:
 	.long 2b
 	.word CODE32
+	.balign 8
+cr3_load_pointer:
+	.long 3b
+	.word CODE32
 	.balign 4
 	.globl interrupt_stubs32, interrupt_stubs64
 	.macro stub_entry bits number
@@ -326,10 +351,10 @@ interrupt_stubs64:
 	.globl probe_sites32, probe_sites64
 probes32:
 	.long site_read32, site_write32, fetch32, read_ac32, write_ac32
-	.long user_read32, user_write32, user_fetch32, user_implicit32, load_cr3_32
+	.long user_read32, user_write32, user_fetch32, user_implicit32, load_cr3_32, invpcid32, invpcid32
 probes64:
 	.long site_read64, site_write64, fetch64, read_ac64, write_ac64
-	.long user_read64, user_write64, user_fetch64, user_implicit64, load_cr3_64
+	.long user_read64, user_write64, user_fetch64, user_implicit64, load_cr3_64, invpcid64, invpcid_rip64
 probe_sites32:
 	.long site_read32, site_write32, 0, site_read32, site_write32
 	.long site_user_read32, site_user_write32, 0, site_user_implicit32
@@ -359,6 +384,9 @@ probe_value:
 	.balign 8
 probe_address:
 	.skip 8
+	.globl invpcid_descriptor
+invpcid_descriptor:
+	.skip 16
 	.globl seen_vector, seen_error, seen_rip, seen_cr2, seen_value
 seen_rip:
 	.skip 8

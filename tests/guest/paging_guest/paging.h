@@ -25,6 +25,7 @@
 #define CR4_PAE (1u << 5)
 #define CR4_PGE (1u << 7)
 #define CR4_LA57 (1u << 12)
+#define CR4_PCIDE (1u << 17)
 #define CR4_SMEP (1u << 20)
 #define CR4_SMAP (1u << 21)
 #define MSR_EFER 0xc0000080u
@@ -128,7 +129,9 @@ enum probe_kind {
 	PROBE_USER_FETCH,
 	PROBE_USER_IMPLICIT,
 	PROBE_COUNT,
-	PROBE_LOAD_CR3 = PROBE_COUNT /* no access of its own */
+	PROBE_LOAD_CR3 = PROBE_COUNT, /* no access of its own; nor have these: the descriptor is at the address, or invpcid_descriptor; the value is the type */
+	PROBE_INVPCID,
+	PROBE_INVPCID_RIP
 };
 
 /* In every frame: what the kinds of access are made at. */
@@ -167,6 +170,8 @@ void tables_run(void);          /* tables.c: what an OS does with tables: flushe
 void storm_run(void);           /* storm.c: many pages, changed at random */
 void pointers_run(void);        /* pointers.c: CR3, PAE's top level, addresses */
 void switches_run(void);        /* switches.c: from each mode to each */
+void pcids_run(void);           /* pcids.c: PCIDs and INVPCID, in 64-bit modes, where they are there */
+bool pcids_are_there(void);
 
 /* --- second.c: a second CPU, which changes entries that are in use ---------------------------------------------------- */
 
@@ -197,7 +202,15 @@ extern const uint32_t probe_sites32[PROBE_COUNT], probe_sites64[PROBE_COUNT];
 void probe_run32(void);
 void probe_run64(void);
 void invlpg64(void);
+void cr3_load64(void); /* of probe_address */
+extern uint64_t invpcid_descriptor[2];
 void paging_main(void);
+
+/* By code that is not of 64 bits. */
+static inline void invpcid_write(uint32_t type, const uint64_t descriptor[2])
+{
+	__asm__ volatile("invpcid (%0), %1" ::"r"(descriptor), "r"(type) : "memory");
+}
 
 static inline uint32_t address_of(const volatile void *pointer)
 {

@@ -4,6 +4,7 @@
  *
  *     backend=none|nested|shadow|vtlb   what Scrim is asked for; none: nothing (the default)
  *     second=only                       a second CPU is started, and only what it takes part in is run
+ *     pcids=only                        only what PCIDs and INVPCID are for
  *     thin=N                            every Nth combination of flags (the default: all)
  *     quirks=none|tcg|bochs             which differences from the manual the machine is known for (the default: tcg)
  */
@@ -16,6 +17,7 @@
 #define DEBUG_EXIT_BAD 0x11u
 #define SCATTER_EVERY 701u
 #define SHARE_EVERY 89u
+#define PCIDS_OFTEN 2u  /* how much more often in the few cases of PCIDs */
 #define SECOND_SELDOM 8u /* how much more seldom with a second CPU, which has to be kicked each time */
 #define THIN_AGAIN 7u /* for the passes after the first */
 
@@ -76,10 +78,26 @@ static uint32_t option_quirks(const char *line)
 	return word_is(value, "bochs") ? QUIRKS_BOCHS : 0;
 }
 
-static void pass(const char *name, uint32_t thin)
-{
-	bool second = second_is_there();
+/* What is run; ONLY_SECOND and ONLY_PCIDS are not part of the rest. */
+enum only { ONLY_NOTHING, ONLY_SECOND, ONLY_PCIDS };
 
+static enum only option_only(const char *line)
+{
+	if (option(line, "second=") != NULL && word_is(option(line, "second="), "only"))
+		return ONLY_SECOND;
+	return option(line, "pcids=") != NULL && word_is(option(line, "pcids="), "only") ? ONLY_PCIDS : ONLY_NOTHING;
+}
+
+static void disturb(enum drive_disturbance disturbance, enum only only, uint32_t every)
+{
+	drive_set_disturbance(disturbance);
+	if (only == ONLY_SECOND)
+		every = disturbance == DISTURB_SCATTER ? every * SECOND_SELDOM / 2 : every * SECOND_SELDOM;
+	probe_disturb_every(only == ONLY_PCIDS ? every / PCIDS_OFTEN : every);
+}
+
+static void pass(const char *name, uint32_t thin, enum only only)
+{
 	console_print("pass: %s\n", name);
 	for (uint32_t mode = MODE_TWO; mode < MODE_COUNT; mode++) {
 		if (!mode_is_there((enum mode)mode)) {
@@ -87,16 +105,18 @@ static void pass(const char *name, uint32_t thin)
 			continue;
 		}
 		mode_enter((enum mode)mode);
-		if (second) {
+		if (only == ONLY_SECOND)
 			second_run();
+		if (only == ONLY_PCIDS)
+			pcids_run();
+		if (only != ONLY_NOTHING)
 			continue;
-		}
 		tables_run();
 		storm_run();
 		pointers_run();
 		flags_run(thin);
 	}
-	if (!second)
+	if (only == ONLY_NOTHING)
 		switches_run();
 	mode_enter(MODE_FLAT);
 }
@@ -106,31 +126,34 @@ void paging_main(void)
 	const struct multiboot_info *loader = memory_at(entry_ebx);
 	const char *line = (loader->flags & MULTIBOOT_COMMAND_LINE) != 0 ? memory_at(loader->command_line) : "";
 	enum drive_backend backend;
+	enum only only;
 	uint32_t thin;
-	bool second;
 
 	console_start();
 	console_print("paging guest: start\n");
 	backend = option_backend(line);
 	thin = option_thin(line);
 	modes_start(option_quirks(line));
-	second = option(line, "second=") != NULL && word_is(option(line, "second="), "only");
+	only = option_only(line);
 	/* A CPU has arrived in its OS once it has loaded CR3 with paging on: until then Scrim guards its start. */
 	mode_enter(MODE_FOUR);
 	cr3_write(cr3_read());
 	mode_enter(MODE_FLAT);
-	if (second)
+	if (only == ONLY_SECOND)
 		second_start();
+	console_check("PCIDs and INVPCID are there where they are asked for", only != ONLY_PCIDS || pcids_are_there());
 	drive_begin(backend);
-	drive_set_disturbance(DISTURB_SCATTER);
-	probe_disturb_every(second ? SCATTER_EVERY * SECOND_SELDOM / 2 : SCATTER_EVERY);
-	pass("scattered", thin);
-	drive_set_disturbance(DISTURB_SHARE);
-	probe_disturb_every(second ? SHARE_EVERY * SECOND_SELDOM : SHARE_EVERY);
-	pass("shared", thin * THIN_AGAIN);
+	disturb(DISTURB_SCATTER, only, SCATTER_EVERY);
+	pass("scattered", thin, only);
+	disturb(DISTURB_SHARE, only, SHARE_EVERY);
+	pass("shared", thin * THIN_AGAIN, only);
 	probe_disturb_every(0);
+	if (only == ONLY_PCIDS) { /* on Intel a CPU whose paging is off is guarded */
+		mode_enter(MODE_FOUR);
+		cr3_write(cr3_read());
+	}
 	drive_end();
-	pass("home", thin * THIN_AGAIN);
+	pass("home", thin * THIN_AGAIN, only);
 	console_check("all cases are as the model says", probe_verdict());
 	console_print("paging guest: %s\n", console_all_held() ? "ok" : "FAILURE");
 	port_write32(DEBUG_EXIT_PORT, console_all_held() ? DEBUG_EXIT_OK : DEBUG_EXIT_BAD);
