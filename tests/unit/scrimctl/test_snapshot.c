@@ -354,6 +354,21 @@ static void test_killed(void **state)
 	assert_done("devirtualize");
 }
 
+/* In memory, which has files without a name. */
+static void test_killed_leaves_no_file(void **state)
+{
+	char place[] = "/dev/shm/test_snapshot.XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(place));
+	snprintf(line, sizeof(line), "snapshot -o %s/image", place);
+	fake_virtualize(fake, 0);
+	fake->kill_at = 200;
+	assert_int_equal(run_in_child(line), FAKE_KILLED);
+	assert_int_equal(fake->watch.kind, SCRIM_WATCH_IMAGE);
+	assert_int_equal(rmdir(place), 0);
+}
+
 static void test_usage(void **state)
 {
 	(void)state;
@@ -373,7 +388,7 @@ int tests_of_snapshot(void)
 		SNAPSHOT_TEST(test_refused),
 		SNAPSHOT_TEST(test_out_of_frames), SNAPSHOT_TEST(test_refused_on_the_way),
 		SNAPSHOT_TEST(test_interrupted),  SNAPSHOT_TEST(test_killed),
-		SNAPSHOT_TEST(test_usage),
+		SNAPSHOT_TEST(test_killed_leaves_no_file), SNAPSHOT_TEST(test_usage),
 	};
 
 	return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);
