@@ -9,6 +9,7 @@
 #define GIB_CHUNKS 512u
 #define RUN_MIN 16u /* frames: shorter runs are not worth their place */
 #define WRITE_FRAMES 3u /* a copy, its chunk's table of copies, and the table that takes a large entry apart */
+#define READER_PART 8u  /* of the frames: what the reader itself writes */
 
 uint64_t watch_storage_bytes(uint64_t ram_end)
 {
@@ -178,7 +179,7 @@ void watch_return_frame(struct watch *watch, mfn_t frame)
 
 enum watch_room watch_room(const struct watch *watch)
 {
-	if (watch->left < WRITE_FRAMES)
+	if (watch->left < WRITE_FRAMES + watch->taken / READER_PART)
 		return WATCH_TOO_FEW;
 	/* left / (taken / 2) < unread / pages */
 	return 2 * watch->left * watch->pages < watch->taken * watch->unread ? WATCH_SHORT : WATCH_ENOUGH;

@@ -284,7 +284,7 @@ void svm_handle_exit(struct cpu *cpu)
 	/* Before anything is waited for: who waits serves kicks, and a flush is written here. */
 	vmcb->tlb_control = TLB_KEEP;
 	vmcb->event_injection = 0;
-	cpu->delivers = vmcb->exit_int_info & EVENT_VALID;
+	cpu->interruptible = vmcb->rflags & RFLAGS_IF && !(vmcb->exit_int_info & EVENT_VALID);
 	cpu->step_aside = false;
 	guard_wait_held_off(cpu);
 	cpu->exit_start_tsc = rdtsc();

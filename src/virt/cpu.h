@@ -81,7 +81,7 @@ struct cpu {
 	uint64_t nmis_passed;
 	uint64_t exit_start_tsc;
 	uint64_t next_copy_tsc; /* while writes wait: not before this a page is copied for this CPU */
-	bool delivers;          /* this exit came while it was delivering an event to the OS */
+	bool interruptible;     /* this exit came where the OS would take an interrupt before it goes on */
 	struct stalls stalls;   /* by itself; others read: a count may be a moment old */
 	struct trace_ring trace;
 	bool untraced;          /* this exit is no event: it takes events out of a ring */

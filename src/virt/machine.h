@@ -44,7 +44,8 @@ struct machine_homecoming {
 /* Where a first write of an image waits for its reader (waiting.c). */
 struct machine_waiting {
 	enum scrim_writes writes;
-	uint64_t reader_tsc; /* its last request */
+	uint64_t reader_tsc; /* its last request, */
+	uint64_t reader_space; /* from this address space */
 	uint64_t tsc;        /* waited by all CPUs since the instant. Atomic */
 };
 

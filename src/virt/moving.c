@@ -411,11 +411,11 @@ bool moving_fault(struct cpu *self, gfn_t page, bool is_write)
 	if (fault != FAULT_WAIT && fault != FAULT_HELD)
 		return fault == FAULT_AGAIN;
 	uint64_t start_tsc = rdtsc();
-	while (fault == FAULT_WAIT || fault == FAULT_HELD) {
+	if (fault == FAULT_HELD)
+		waiting_moment(self);
+	while (fault == FAULT_WAIT) {
 		kick_serve(self);
 		cpu_pause();
-		if (fault == FAULT_HELD && waiting_lets_go(self))
-			break;
 		fault = try_fault(self, page, is_write);
 	}
 	count_stall(self, is_write, start_tsc);

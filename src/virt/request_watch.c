@@ -66,7 +66,7 @@ err_t request_image_read(struct cpu *self, struct request *request)
 	for (uint32_t i = 0; i < count; i++)
 		if (!is_image_page(gfn(first.n + i)))
 			return SCRIM_ENOTRAM;
-	waiting_reader_came();
+	waiting_reader_came(self);
 	while (done < count && (to = guest_memory_writable(self, request->argument[1] + done * PAGE_SIZE))) {
 		copy_page(to, gfn(first.n + done));
 		done++;

@@ -1,23 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns how long a write waits. The reader is a program of the OS's, and what it needs to go on may be done by the very CPU that waits: an
- * interrupt, the end of a locked section, the program behind its pipe. So nothing waits without end:
+ * Owns how long a write waits. The reader is a program of the OS's. It does not wait itself, nor does the kernel for it, in its address space;
+ * but what it needs to go on may be done by the very CPU that waits: an interrupt, the end of a locked section, the program behind its
+ * pipe. So nothing waits without end:
  *
- *   frames short     each CPU has a page copied every PACE_MS, whichever it comes to write; while the reader has not come for
- *                    READER_GONE_MS it has been killed, or stopped, and nobody waits
- *   frames too few   nothing is copied, unless the reader has not come for READER_LATE_MS: then the write goes on and the image is lost
+ *   frames short     a program has a page copied every PACE_MS, one on each CPU, the kernel every PACE_KERNEL_MS; while the reader has not come
+ *                    for READER_GONE_MS it has been killed, or stopped, and nobody waits
+ *   frames too few   a program has none copied, unless the reader has not come for READER_LATE_MS: then the write goes on, and the image is lost
+ *                    where there is no frame
+ *
+ * The kernel with interrupts off never waits: its CPU does nothing else meanwhile.
  *
  * A CPU that waits goes back to the OS every MOMENT_US and makes its access again. Before that the OS takes interrupts that are pending, also
- * the one by which it schedules another program. Not so where the access was made to deliver an event: it would be delivered anew each time
- * by a kick (svm_exit.c).
+ * the one by which it schedules another program.
  */
 #include "virt/waiting.h"
 
 #include "hw/delay.h"
 #include "hw/insn.h"
+#include "virt/guest_memory.h"
 #include "virt/kick.h"
 
 #define PACE_MS 10u
+#define PACE_KERNEL_MS 1u
 #define READER_LATE_MS 1000u
 #define READER_GONE_MS 10000u
 #define MOMENT_US 50u
@@ -31,12 +36,16 @@ void waiting_begin(enum scrim_writes writes)
 {
 	machine.waiting.writes = writes;
 	machine.waiting.reader_tsc = rdtsc();
+	machine.waiting.reader_space = UINT64_MAX;
 	__atomic_store_n(&machine.waiting.tsc, 0, __ATOMIC_RELAXED);
 }
 
-void waiting_reader_came(void)
+void waiting_reader_came(const struct cpu *self)
 {
+	bool is_user;
+
 	machine.waiting.reader_tsc = rdtsc();
+	machine.waiting.reader_space = guest_memory_space(self, &is_user);
 }
 
 /* Has the reader been here so lately? */
@@ -45,23 +54,34 @@ static bool has_reader(uint64_t now, uint64_t ms)
 	return now - machine.waiting.reader_tsc < ticks_us(ms * 1000);
 }
 
-bool waiting_holds(struct cpu *self, gfn_t page)
+/* One page in so many ms. */
+static bool comes_too_early(struct cpu *self, uint64_t now, uint64_t ms)
 {
-	if (machine.watch.kind != SCRIM_WATCH_IMAGE || machine.waiting.writes != SCRIM_WRITES_WAIT || watch_is_open(&machine.watch, page))
-		return false;
-	const uint64_t now = rdtsc();
-	enum watch_room room = watch_room(&machine.watch);
-	if (room == WATCH_TOO_FEW)
-		return has_reader(now, READER_LATE_MS);
-	if (room == WATCH_ENOUGH || !has_reader(now, READER_GONE_MS))
-		return false;
 	if (now < self->next_copy_tsc)
 		return true;
-	self->next_copy_tsc = now + ticks_us(PACE_MS * 1000);
+	self->next_copy_tsc = now + ticks_us(ms * 1000);
 	return false;
 }
 
-bool waiting_lets_go(struct cpu *self)
+bool waiting_holds(struct cpu *self, gfn_t page)
+{
+	bool is_user;
+
+	if (machine.watch.kind != SCRIM_WATCH_IMAGE || machine.waiting.writes != SCRIM_WRITES_WAIT || watch_is_open(&machine.watch, page))
+		return false;
+	enum watch_room room = watch_room(&machine.watch);
+	if (room == WATCH_ENOUGH || !self->interruptible ||
+	    guest_memory_space(self, &is_user) == machine.waiting.reader_space)
+		return false;
+	const uint64_t now = rdtsc();
+	if (!has_reader(now, room == WATCH_TOO_FEW ? READER_LATE_MS : READER_GONE_MS))
+		return false;
+	if (is_user && room == WATCH_TOO_FEW)
+		return true;
+	return comes_too_early(self, now, is_user ? PACE_MS : PACE_KERNEL_MS);
+}
+
+void waiting_moment(struct cpu *self)
 {
 	uint64_t start = rdtsc(), now = start;
 
@@ -71,7 +91,6 @@ bool waiting_lets_go(struct cpu *self)
 		now = rdtsc();
 	}
 	__atomic_fetch_add(&machine.waiting.tsc, now - start, __ATOMIC_RELAXED);
-	return !self->delivers;
 }
 
 uint64_t waiting_tsc(void)

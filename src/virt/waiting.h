@@ -10,14 +10,14 @@
 /* At the instant. Machine lock held. */
 void waiting_begin(enum scrim_writes writes);
 
-/* The image's reader has asked for pages. Machine lock held. */
-void waiting_reader_came(void);
+/* The image's reader has asked for pages, on this CPU. Machine lock held. */
+void waiting_reader_came(const struct cpu *self);
 
 /* `self` may not write `page` for the first time now. Machine lock held. */
 bool waiting_holds(struct cpu *self, gfn_t page);
 
-/* Waits for a moment. True: the OS goes on with its access, and may take its interrupts before. Machine lock not held. */
-bool waiting_lets_go(struct cpu *self);
+/* Waits for a moment; then the OS makes its access again, and takes its interrupts before. Machine lock not held. */
+void waiting_moment(struct cpu *self);
 
 /* TSC ticks that all CPUs have waited since the last image's instant. */
 uint64_t waiting_tsc(void);

@@ -19,7 +19,6 @@
 #define STAGING_BYTES 65536u
 #define ALIGNMENT     4096u
 #define SUFFIX        ".XXXXXX"
-#define PIPE_BYTES    (1 << 20)
 #define ZSTD_LEVEL    1 /* the sooner a page has been read, the fewer are written before */
 
 /* False without a complaint where a signal has cut the write: the caller of all this looks at the flag. */
@@ -185,8 +184,6 @@ bool image_file_begin(const struct session *session, const char *path, bool comp
 	if (path == NULL) {
 		/* A reader that goes away is an error of a write, so that the watch is ended. */
 		signal(SIGPIPE, SIG_IGN);
-		/* Fewer changes from this program to the reader; what is no pipe, or may not be so large, stays as it is. */
-		(void)fcntl(fileno(file->stream), F_SETPIPE_SZ, PIPE_BYTES);
 		return true;
 	}
 	if (!open_partial(file)) {

@@ -372,6 +372,7 @@ void sim_exit_begin(struct cpu *cpu)
 {
 	__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
 	cpu->exit_start_tsc = rdtsc();
+	cpu->interruptible = true;
 }
 
 void sim_exit_end(struct cpu *cpu)
