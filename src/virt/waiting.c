@@ -6,7 +6,7 @@
  *
  *   frames short     a program has a page copied every PACE_MS, one on each CPU, the kernel every PACE_KERNEL_MS; while the reader has not come
  *                    for READER_GONE_MS it has been killed, or stopped, and nobody waits
- *   frames too few   a program has none copied, unless the reader has not come for READER_LATE_MS: then the write goes on, and the image is lost
+ *   frames too few   the kernel has one copied every PACE_KERNEL_LAST_MS, a program none, unless the reader has not come for READER_LATE_MS: then the write goes on, and the image is lost
  *                    where there is no frame
  *
  * The kernel with interrupts off never waits: its CPU does nothing else meanwhile.
@@ -22,8 +22,9 @@
 #include "virt/kick.h"
 
 #define PACE_MS 10u
-#define PACE_KERNEL_MS 1u
-#define READER_LATE_MS 1000u
+#define PACE_KERNEL_MS 5u
+#define PACE_KERNEL_LAST_MS 50u
+#define READER_LATE_MS 5000u
 #define READER_GONE_MS 10000u
 #define MOMENT_US 50u
 
@@ -76,9 +77,9 @@ bool waiting_holds(struct cpu *self, gfn_t page)
 	const uint64_t now = rdtsc();
 	if (!has_reader(now, room == WATCH_TOO_FEW ? READER_LATE_MS : READER_GONE_MS))
 		return false;
-	if (is_user && room == WATCH_TOO_FEW)
-		return true;
-	return comes_too_early(self, now, is_user ? PACE_MS : PACE_KERNEL_MS);
+	if (room == WATCH_SHORT)
+		return comes_too_early(self, now, is_user ? PACE_MS : PACE_KERNEL_MS);
+	return is_user || comes_too_early(self, now, PACE_KERNEL_LAST_MS);
 }
 
 void waiting_moment(struct cpu *self)

@@ -37,11 +37,11 @@ def judge_here(image, mark, what):
 def snapshot_paused(t):
     """A plain image runs out of frames; one for which writes wait does not, and has no page from the future."""
     images = t.pick(1, 20)
-    with basin() as made, t.machine(cpus=2, memory="128M", options=FEW, extra=made.arguments()) as machine:
+    with basin() as made, t.machine(cpus=2, memory="192M", options=FEW, extra=made.arguments()) as machine:
         machine.wait_ready()
-        with quiet_log(machine), under_load(machine, mib=4, stress=None) as load:
+        with quiet_log(machine):
             chain, mark = start_chain(machine, THREADS, PAGES)
-            output = machine.must(STATUS.format(made.pour()), 300)
+            output = machine.must(STATUS.format("cat >/dev/null"), 300)
             check(output.splitlines()[0] == "1" and "the OS wrote more pages" in output and "--paused" in output, f"a plain image: {output}")
             check_over(machine)
             for number in range(images):
@@ -53,13 +53,13 @@ def snapshot_paused(t):
             check(chain.poll() is None, f"the chain has ended: {chain.output()}")
             machine.must("killall chain")
     print(f"figure: {images} images, {records} records each, 0 from the future")
-    print(*(f"figure: {line}" for line in words.splitlines()[:1] + words.splitlines()[-3:]), load.figures(), sep="\n")
+    print(*(f"figure: {line}" for line in words.splitlines() if "image of" in line or "waited" in line), sep="\n")
 
 
 @test("snapshot-paused-ended", cost=45)
 def snapshot_paused_ended(t):
     """The reader stops, or is killed; CPUs go and come and NMIs arrive meanwhile: no write waits for ever, no CPU is lost."""
-    with t.machine(cpus=2, memory="128M", options=FEW, args=test_nmi.ARGS) as machine:
+    with t.machine(cpus=2, memory="192M", options=FEW, args=test_nmi.ARGS) as machine:
         machine.wait_ready()
         machine.must(test_nmi.QUIET_CONSOLE)
         allowed = re.compile(f"{cpus.KNOWN_LINES.pattern}|{test_nmi.SAID_OF_NMIS.pattern}")

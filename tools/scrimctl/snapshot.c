@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "image_file.h"
 #include "image_reading.h"
@@ -16,6 +17,8 @@
 
 /* A rate that is only there to make a number of frames imaginable. */
 #define ASSUMED_BYTES_PER_SECOND (100u << 20)
+
+#define PRIORITY_MOST (-20)
 
 struct snapshot {
 	struct image_file file;
@@ -217,6 +220,9 @@ enum exit_code snapshot_take(const struct session *session, const struct snapsho
 	struct session aside = *session;
 	enum exit_code code = EXIT_REFUSED;
 
+	/* Programs whose writes wait are busy to the OS, and would have this one wait for its turn. It may be refused, and does without. */
+	if (options->paused)
+		(void)setpriority(PRIO_PROCESS, 0, PRIORITY_MOST);
 	/* The words must not get into the image. */
 	aside.out = options->path == NULL ? session->err : session->out;
 	if (!image_file_begin(session, options->path, options->compress, &snapshot.file))
