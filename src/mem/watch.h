@@ -97,7 +97,7 @@ err_t watch_write(struct watch *watch, gfn_t page) MUST_CHECK;
 enum watch_room {
 	WATCH_ENOUGH,
 	WATCH_SHORT, /* frames beyond a first half have been used faster than pages were let go */
-	WATCH_TOO_FEW /* the last eighth has been begun: it is for the reader */
+	WATCH_TOO_FEW /* the last eighth has been begun */
 };
 enum watch_room watch_room(const struct watch *watch);
 

@@ -2,14 +2,9 @@
 /*
  * Owns how long a write waits. The reader is a program of the OS's. It does not wait itself, nor does the kernel for it, in its address space;
  * but what it needs to go on may be done by the very CPU that waits: an interrupt, the end of a locked section, the program behind its
- * pipe. So nothing waits without end:
- *
- *   frames short     a program has a page copied every PACE_MS, one on each CPU, the kernel every PACE_KERNEL_MS; while the reader has not come
- *                    for READER_GONE_MS it has been killed, or stopped, and nobody waits
- *   frames too few   the kernel has one copied every PACE_KERNEL_LAST_MS, a program none, unless the reader has not come for READER_LATE_MS: then the write goes on, and the image is lost
- *                    where there is no frame
- *
- * The kernel with interrupts off never waits: its CPU does nothing else meanwhile.
+ * pipe. So nothing waits without end: while frames are short each CPU has a page copied for a program every PACE_MS, for the kernel every
+ * PACE_KERNEL_MS; of the last eighth every PACE_LAST_MS and PACE_KERNEL_LAST_MS. The kernel with interrupts off never waits: its CPU does nothing else
+ * meanwhile. And nobody does while the reader has not come for READER_GONE_MS: it has been killed, or stopped.
  *
  * A CPU that waits goes back to the OS every MOMENT_US and makes its access again. Before that the OS takes interrupts that are pending, also
  * the one by which it schedules another program.
@@ -22,9 +17,9 @@
 #include "virt/kick.h"
 
 #define PACE_MS 10u
-#define PACE_KERNEL_MS 5u
-#define PACE_KERNEL_LAST_MS 50u
-#define READER_LATE_MS 5000u
+#define PACE_LAST_MS 100u
+#define PACE_KERNEL_MS 1u
+#define PACE_KERNEL_LAST_MS 5u
 #define READER_GONE_MS 10000u
 #define MOMENT_US 50u
 
@@ -75,11 +70,11 @@ bool waiting_holds(struct cpu *self, gfn_t page)
 	    guest_memory_space(self, &is_user) == machine.waiting.reader_space)
 		return false;
 	const uint64_t now = rdtsc();
-	if (!has_reader(now, room == WATCH_TOO_FEW ? READER_LATE_MS : READER_GONE_MS))
+	if (!has_reader(now, READER_GONE_MS))
 		return false;
 	if (room == WATCH_SHORT)
 		return comes_too_early(self, now, is_user ? PACE_MS : PACE_KERNEL_MS);
-	return is_user || comes_too_early(self, now, PACE_KERNEL_LAST_MS);
+	return comes_too_early(self, now, is_user ? PACE_LAST_MS : PACE_KERNEL_LAST_MS);
 }
 
 void waiting_moment(struct cpu *self)
