@@ -20,17 +20,9 @@ test-parts: setup
 test: test-parts
 	$(RUN_TESTS)
 
-# crash, and the symbols that it reads an image of the kernel by: for the long run alone.
-DEBUG_VMLINUX := $(BUILD)/images/vmlinux-cloud
-$(DEBUG_VMLINUX): tests/system/fetch_debug.sh $(SETUP_STAMP)
-	$(SETUP_APT) -qq -y --no-install-recommends install crash
-	sh tests/system/fetch_debug.sh $(BUILD)/images cloud
-	@touch $@
-
 # All tests with full matrices and figures: hours.
 .PHONY: soak
 soak: test-parts
-	$(MAKE) --no-print-directory $(DEBUG_VMLINUX)
 	$(RUN_TESTS) --soak
 
 # System tests by name: make system-test FILTER=boot

@@ -12,8 +12,8 @@ import frame_graph
 import gdb_stub
 import switch_cost
 from core_file import Basin, CoreFile
-from machine import IMAGES, memory_file
-from registry import SOAK, check, check_equal, test
+from machine import memory_file
+from registry import check, check_equal, test
 from under_load import quiet_log, under_load
 
 THREADS, PAGES = 4, 512
@@ -235,29 +235,6 @@ def snapshot_gdb(t):
     check(banner[:60] in output, f"no banner of the kernel: {output[-300:]}")
     check(any(name == "VMCOREINFO" and b"OSRELEASE=" in content for name, _, content in core.notes), "no note VMCOREINFO")
     print(f"figure: gdb lists {len(tasks)} tasks, {both} of them in /proc before and after, on {len(core.cpus())} CPUs")
-
-
-CRASH_TASK = re.compile(r"^>? *(\d+) +\d+ +\d+ +[0-9a-f]{16} +\w\w +[\d.]+ +\d+ +\d+ +\[?(.+?)\]?$", re.MULTILINE)
-
-
-@test("snapshot-crash", cost=60, when=SOAK)
-def snapshot_crash(t):
-    """crash opens the image by the kernel's debug symbols; its ps lists what ps lists, and it shows the stack of each CPU."""
-    with basin() as made, t.machine(cpus=2, memory="256M", options=RESERVE, extra=made.arguments()) as machine:
-        machine.wait_ready()
-        before = listed(machine)
-        machine.must(f"scrimctl snapshot -o - | {made.pour()}", 300)
-        after = listed(machine)
-        banner = machine.must("cat /proc/version")
-        script = t.work / "crash"
-        script.write_text("ps\nbt -a\nlog\nquit\n")
-        output = subprocess.run(["crash", "-s", "--no_scroll", "-i", str(script), str(IMAGES / "vmlinux-cloud"), str(made.path)],
-                                capture_output=True, text=True, check=True).stdout
-    tasks = {task for task in CRASH_TASK.findall(output) if task[0] != "0"}
-    both = check_tasks(tasks, before, after)
-    check_equal(len(re.findall(r"^PID: .* CPU: [01]", output, re.MULTILINE)), 2, "stacks that bt -a shows")
-    check(banner[:60] in output, "no banner in the kernel's log")
-    print(f"figure: crash lists {len(tasks)} tasks, {both} of them in /proc before and after")
 
 
 PAUSE_MAX = 20000  # instructions
