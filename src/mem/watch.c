@@ -8,6 +8,8 @@
 #define WORDS (P2M_CHUNK_PAGES / 64)
 #define GIB_CHUNKS 512u
 #define RUN_MIN 16u /* frames: shorter runs are not worth their place */
+#define WRITE_FRAMES 3u /* a copy, its chunk's table of copies, and the table that takes a large entry apart */
+#define READER_PART 8u  /* of the frames: what the reader itself writes */
 
 uint64_t watch_storage_bytes(uint64_t ram_end)
 {
@@ -175,6 +177,14 @@ void watch_return_frame(struct watch *watch, mfn_t frame)
 	watch->left++;
 }
 
+enum watch_room watch_room(const struct watch *watch)
+{
+	if (watch->left < WRITE_FRAMES + watch->taken / READER_PART)
+		return WATCH_TOO_FEW;
+	/* left / (taken / 2) < unread / pages */
+	return 2 * watch->left * watch->pages < watch->taken * watch->unread ? WATCH_SHORT : WATCH_ENOUGH;
+}
+
 /* --- copies --- */
 
 /* Where the address of the page's copy stands, NULL where its chunk has none. */
@@ -242,6 +252,7 @@ void watch_let_go(struct watch *watch, gfn_t page)
 {
 	uint64_t *copy = copy_of(watch, page);
 
+	watch->unread -= !watch_is_open(watch, page) || (copy && *copy);
 	if (copy && *copy) {
 		watch_return_frame(watch, mfn_of_address(*copy));
 		*copy = 0;
@@ -258,10 +269,12 @@ void watch_let_go(struct watch *watch, gfn_t page)
 void watch_prepare(struct watch *watch, enum scrim_watch kind)
 {
 	close_all(watch);
-	watch->failed = false;
+	watch->failed = SCRIM_WATCH_NONE;
 	watch->copied = 0;
+	watch->pages = watch->unread = ranges_pages(watch->mem->config.ram, RANGE_RAM) - watch->mem->lent_frames;
 	if (kind == SCRIM_WATCH_IMAGE)
 		take_frames(watch);
+	watch->taken = watch->left;
 }
 
 void watch_start(struct watch *watch, enum scrim_watch kind)
@@ -271,8 +284,8 @@ void watch_start(struct watch *watch, enum scrim_watch kind)
 
 void watch_stop(struct watch *watch, bool failed)
 {
+	watch->failed = failed ? watch->kind : SCRIM_WATCH_NONE;
 	__atomic_store_n(&watch->kind, SCRIM_WATCH_NONE, __ATOMIC_RELEASE);
-	watch->failed = failed;
 	memset(watch->copies, 0, watch->mem->chunk_count * sizeof(*watch->copies));
 }
 

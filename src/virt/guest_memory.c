@@ -4,6 +4,8 @@
 
 #include "virt/vendor.h"
 
+#define SPACE_SHIFT 13u /* below: PCID, and the bit that tells the kernel's table from the user's (Linux, KPTI) */
+
 static uint64_t mapped_end;
 
 void guest_memory_init(uint64_t end)
@@ -45,4 +47,14 @@ uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
 	if (!page || rights != MEM_ACCESS_ALL || !mem_is_ram(&machine.mem, gfn_of_address(physical)))
 		return NULL;
 	return page + (physical & PAGE_MASK);
+}
+
+uint64_t guest_memory_space(const struct cpu *self, bool *is_user)
+{
+	struct guest_access access = { 0 };
+	struct guest_paging paging = { 0 };
+
+	machine.vendor->guest_access(self, &paging, &access);
+	*is_user = access.user;
+	return paging.cr3 >> SPACE_SHIFT;
 }

@@ -19,3 +19,6 @@ uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access);
  * meet a fault, the OS's or Scrim's. Good until the CPU waits.
  */
 uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear);
+
+/* The same: a number for the address space that it runs in, the same in user mode and in the kernel (KPTI); and which of the two it is. */
+uint64_t guest_memory_space(const struct cpu *self, bool *is_user);

@@ -9,19 +9,23 @@
 #include "virt/guest_memory.h"
 #include "virt/request_map.h"
 #include "virt/vendor.h"
+#include "virt/waiting.h"
 #include "virt/watching.h"
 
 err_t request_watch(struct cpu *self, struct request *request)
 {
 	uint32_t saved = 0;
 
-	if (request->argument[0] >= SCRIM_WATCH_COUNT)
+	enum scrim_watch kind = (enum scrim_watch)request->argument[0];
+
+	if (request->argument[0] >= SCRIM_WATCH_COUNT ||
+	    (kind != SCRIM_WATCH_NONE && request->argument[1] > (kind == SCRIM_WATCH_IMAGE ? SCRIM_WRITES_WAIT : SCRIM_WRITES_GO_ON)))
 		return SCRIM_EINVAL;
-	if (request->argument[0] == SCRIM_WATCH_NONE) {
+	if (kind == SCRIM_WATCH_NONE) {
 		watching_end(self);
-		machine.watch.failed = false;
+		machine.watch.failed = SCRIM_WATCH_NONE;
 	} else {
-		err_t err = watching_begin(self, (enum scrim_watch)request->argument[0], &saved);
+		err_t err = watching_begin(self, kind, (enum scrim_writes)request->argument[1], &saved);
 		if (err)
 			return err == SCRIM_ESTATE ? request_state_refused(request) : err;
 	}
@@ -55,13 +59,14 @@ err_t request_image_read(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (request->argument[1] & PAGE_MASK)
 		return SCRIM_EALIGN;
-	if (machine.watch.failed)
+	if (machine.watch.failed == SCRIM_WATCH_IMAGE)
 		return SCRIM_ENOFRAME;
 	if (machine.watch.kind != SCRIM_WATCH_IMAGE)
 		return request_state_refused(request);
 	for (uint32_t i = 0; i < count; i++)
 		if (!is_image_page(gfn(first.n + i)))
 			return SCRIM_ENOTRAM;
+	waiting_reader_came(self);
 	while (done < count && (to = guest_memory_writable(self, request->argument[1] + done * PAGE_SIZE))) {
 		copy_page(to, gfn(first.n + done));
 		done++;
@@ -89,7 +94,7 @@ err_t request_dirty(struct cpu *self, struct request *request)
 	(void)self;
 	if (request->argument[0] % (SCRIM_DIRTY_PAGES * PAGE_SIZE))
 		return SCRIM_EALIGN;
-	if (machine.watch.failed)
+	if (machine.watch.failed == SCRIM_WATCH_DIRTY)
 		return SCRIM_ENOTABLE;
 	if (machine.watch.kind != SCRIM_WATCH_DIRTY)
 		return request_state_refused(request);

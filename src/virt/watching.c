@@ -19,6 +19,7 @@
 #include "virt/port.h"
 #include "virt/shadow.h"
 #include "virt/vendor.h"
+#include "virt/waiting.h"
 #include "xlat/xlat_protect.h"
 
 static uint32_t tables_out; /* made of an image's frames */
@@ -58,7 +59,7 @@ static void save_own(struct cpu *self)
 	self->has_saved = true;
 }
 
-err_t watching_begin(struct cpu *self, enum scrim_watch kind, uint32_t *saved)
+err_t watching_begin(struct cpu *self, enum scrim_watch kind, enum scrim_writes writes, uint32_t *saved)
 {
 	moving_wait_for_batches(self);
 	if (machine.state != SCRIM_VIRTUALIZED)
@@ -76,6 +77,7 @@ err_t watching_begin(struct cpu *self, enum scrim_watch kind, uint32_t *saved)
 		return SCRIM_ECPU;
 	}
 	save_own(self);
+	waiting_begin(writes);
 	watch_start(&machine.watch, kind);
 	xlat_protect(&machine.xlat);
 	watch_instant();

@@ -22,9 +22,9 @@ CHAIN_SECONDS = 3000  # longer than any test
 VERDICT = re.compile(r"pages (\d+) missing (\d+) records (\d+) future (\d+) furthest (\d+)")
 
 
-def start_chain(machine):
+def start_chain(machine, threads=THREADS, pages=PAGES):
     """Starts the chain. Returns (its job, the mark of its pages)."""
-    job = machine.spawn(f"chain run {THREADS} {PAGES} {CHAIN_SECONDS}")
+    job = machine.spawn(f"chain run {threads} {pages} {CHAIN_SECONDS}")
     mark = machine.must("for i in $(seq 200); do grep -h mark /tmp/job.*.out 2>/dev/null && exit; sleep 0.1; done; exit 1").split()[1]
     return job, mark
 
@@ -203,6 +203,14 @@ def listed(machine):
     return {(pid, (name.split("-")[0] if name.startswith("kworker") else name)[:15]) for pid, name in tasks if name not in PASSING}
 
 
+def check_tasks(tasks, before, after):
+    """What an image lists is what /proc had before and after it. Returns how many of it were there both times."""
+    check(before & after <= tasks, f"tasks that the image lacks: {before & after - tasks}")
+    strange = {task for task in tasks - before - after if task[1] not in PASSING}
+    check_equal(strange, set(), "tasks that are in the image alone")
+    return len(before & after)
+
+
 @test("snapshot-gdb", cost=30)
 def snapshot_gdb(t):
     """gdb opens the image, shows each CPU, and by the kernel's own type information walks its list of tasks, which is what ps shows."""
@@ -223,12 +231,10 @@ def snapshot_gdb(t):
         output = subprocess.run(["gdb", "-nx", "-batch", "-x", str(script)], capture_output=True, text=True, check=True).stdout
     tasks = {tuple(line.split(" ", 2)[1:]) for line in output.splitlines() if line.startswith("task ")} - {("0", "swapper/0")}
     check(len(re.findall(r"^\*? +\d+ +", output, re.MULTILINE)) == 2, f"gdb does not show two CPUs: {output[:2000]}")
-    check(before & after <= tasks, f"tasks that the image lacks: {before & after - tasks}")
-    strange = {task for task in tasks - before - after if task[1] not in PASSING}
-    check_equal(strange, set(), "tasks that are in the image alone")
+    both = check_tasks(tasks, before, after)
     check(banner[:60] in output, f"no banner of the kernel: {output[-300:]}")
     check(any(name == "VMCOREINFO" and b"OSRELEASE=" in content for name, _, content in core.notes), "no note VMCOREINFO")
-    print(f"figure: gdb lists {len(tasks)} tasks, {len(before & after)} of them in /proc before and after, on {len(core.cpus())} CPUs")
+    print(f"figure: gdb lists {len(tasks)} tasks, {both} of them in /proc before and after, on {len(core.cpus())} CPUs")
 
 
 PAUSE_MAX = 20000  # instructions

@@ -287,6 +287,13 @@ uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
 	return linear < sizeof(sim_buffer[0]) ? sim_buffer[self->index] + linear : NULL;
 }
 
+/* A program of its own on each CPU. */
+uint64_t guest_memory_space(const struct cpu *self, bool *is_user)
+{
+	*is_user = true;
+	return self->index;
+}
+
 mfn_t guest_memory_frame(void *context, gfn_t page, enum mem_access *access)
 {
 	(void)context;

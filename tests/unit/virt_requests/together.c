@@ -221,3 +221,40 @@ void test_late_for_a_meeting(void **unused)
 	assert_int_equal(ask(0, SCRIM_OP_PAUSED, 0, 0), SCRIM_OK);
 	come_home();
 }
+
+/* CPU 1 writes pages from `page` on, so many, beside a reader that lets go of none. */
+static void write_pages(uint64_t page, uint64_t count)
+{
+	assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, MIB(4) | SCRIM_IMAGE_KEEP | 1, 0), SCRIM_OK);
+	for (uint64_t i = 0; i < count; i++, page += PAGE_SIZE) {
+		const struct sim_task task = { .run = os_task_write, .argument = { page, page } };
+
+		sim_give(&machine.cpu[1], &task);
+		sim_finish();
+	}
+}
+
+/* Where frames get few a write waits; where there are none the image is lost. */
+void test_writes_wait(void **unused)
+{
+	const uint64_t first = MIB(2);
+
+	(void)unused;
+	start(FRAMES);
+	assert_int_equal(ask(0, SCRIM_OP_WATCH, SCRIM_WATCH_DIRTY, SCRIM_WRITES_WAIT), SCRIM_EINVAL);
+	assert_int_equal(ask(0, SCRIM_OP_WATCH, SCRIM_WATCH_IMAGE, SCRIM_WRITES_WAIT), SCRIM_OK);
+	write_pages(first, FRAMES / 4);
+	assert_int_equal(machine.waiting.tsc, 0);
+	for (uint64_t page = first + FRAMES / 4 * PAGE_SIZE; watch_room(&machine.watch) != WATCH_TOO_FEW; page += PAGE_SIZE)
+		write_pages(page, 1);
+	write_pages(MIB(3), 2);
+	assert_int_equal(machine.watch.kind, SCRIM_WATCH_IMAGE);
+	assert_true(machine.waiting.tsc > 0);
+	assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, first | 1, 0), SCRIM_OK);
+	assert_true(os_was(first, sim_buffer[0]));
+	write_pages(MIB(3) + 2 * PAGE_SIZE, FRAMES);
+	assert_int_equal(machine.watch.kind, SCRIM_WATCH_NONE);
+	assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, first | 1, 0), SCRIM_ENOFRAME);
+	assert_int_equal(ask(0, SCRIM_OP_DIRTY, first, 0), SCRIM_ESTATE);
+	come_home();
+}
