@@ -303,7 +303,7 @@ enum scrim_info {
 	SCRIM_INFO_FIXED_BYTES,     /* of that, what does not depend on reserve= */
 	SCRIM_INFO_MAP_BYTES,       /* of that, tables in use at this moment for the map (Identity root, P2M, back-end) */
 	SCRIM_INFO_SWITCHES,        /* completed virtualize or devirtualize */
-	SCRIM_INFO_KICKS,           /* NMIs that Scrim sent to its own CPUs */
+	SCRIM_INFO_KICKS,           /* NMIs by which Scrim asked something of its CPUs */
 	SCRIM_INFO_FLUSHES,         /* whole-TLB flushes that Scrim asked of a CPU */
 	SCRIM_INFO_LAST_OP,         /* enum scrim_op of the last operation that changed something, or 0 */
 	SCRIM_INFO_LAST_PAGES_MOVED,
@@ -345,6 +345,7 @@ enum scrim_info {
 	SCRIM_INFO_BATCHES,         /* batches, since boot: pages absent to all CPUs together; they move, or come to share */
 	SCRIM_INFO_TRACE_ON,        /* 1 between TRACE's START and STOP */
 	SCRIM_INFO_TRACE_EVENTS,    /* events that the ring of each CPU holds */
+	SCRIM_INFO_KICKS_OUT,       /* NMIs that Scrim sent for nothing but an exit: a CPU to itself, or to one that is about to get INIT */
 	/* --- images whose writes wait --- */
 	SCRIM_INFO_IMAGE_WAITED_TSC,/* TSC ticks that writes have waited for the reader since the last WATCH(IMAGE), of all CPUs */
 	SCRIM_INFO_COUNT
