@@ -8,8 +8,6 @@
 #define WORDS (P2M_CHUNK_PAGES / 64)
 #define GIB_CHUNKS 512u
 #define RUN_MIN 16u /* frames: shorter runs are not worth their place */
-#define WRITE_FRAMES 3u /* a copy, its chunk's table of copies, and the table that takes a large entry apart */
-#define READER_PART 8u  /* of the frames: what the reader itself writes */
 
 uint64_t watch_storage_bytes(uint64_t ram_end)
 {
@@ -177,12 +175,10 @@ void watch_return_frame(struct watch *watch, mfn_t frame)
 	watch->left++;
 }
 
-enum watch_room watch_room(const struct watch *watch)
+bool watch_has_room(const struct watch *watch, uint32_t part)
 {
-	if (watch->left < WRITE_FRAMES + watch->taken / READER_PART)
-		return WATCH_TOO_FEW;
-	/* left / (taken / 2) < unread / pages */
-	return 2 * watch->left * watch->pages < watch->taken * watch->unread ? WATCH_SHORT : WATCH_ENOUGH;
+	/* left / taken > 1 / part * (1/4 + 3/4 * unread / pages) */
+	return 4 * part * watch->left * watch->pages > watch->taken * (watch->pages + 3 * watch->unread);
 }
 
 /* --- copies --- */
@@ -252,12 +248,14 @@ void watch_let_go(struct watch *watch, gfn_t page)
 {
 	uint64_t *copy = copy_of(watch, page);
 
-	watch->unread -= !watch_is_open(watch, page) || (copy && *copy);
 	if (copy && *copy) {
 		watch_return_frame(watch, mfn_of_address(*copy));
 		*copy = 0;
+		watch->unread--;
+	} else if (!watch_is_open(watch, page)) {
+		open_page(watch, page);
+		watch->unread--;
 	}
-	open_page(watch, page);
 	if (copy && watch_is_chunk_open(watch, p2m_chunk(page)) && !any_copy(watch, p2m_chunk(page))) {
 		watch_return_frame(watch, mfn_of_address(watch->copies[p2m_chunk(page)]));
 		watch->copies[p2m_chunk(page)] = 0;

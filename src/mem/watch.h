@@ -93,13 +93,10 @@ void watch_start(struct watch *watch, enum scrim_watch kind);
  */
 err_t watch_write(struct watch *watch, gfn_t page) MUST_CHECK;
 
-/* What an image's frames allow its next first write. */
-enum watch_room {
-	WATCH_ENOUGH,
-	WATCH_SHORT, /* frames beyond a first half have been used faster than pages were let go */
-	WATCH_TOO_FEW /* the last eighth has been begun */
-};
-enum watch_room watch_room(const struct watch *watch);
+/*
+ * Of an image's frames more than one `part`th are left, in proportion to the pages that have not been let go; a quarter of it is wanted to the end.
+ */
+bool watch_has_room(const struct watch *watch, uint32_t part);
 
 /* The frame with the contents that the page had at the instant. */
 mfn_t watch_source(const struct watch *watch, gfn_t page);

@@ -35,11 +35,16 @@ err_t request_watch(struct cpu *self, struct request *request)
 }
 
 /* RAM that the OS uses: what it has lent has no contents of its own. */
-static bool is_image_page(gfn_t page)
+static bool are_image_pages(gfn_t first, uint32_t count)
 {
-	const struct range *lent = ranges_find(&machine.mem.lent, page.n << PAGE_SHIFT);
-
-	return mem_is_ram(&machine.mem, page) && !(lent && lent->type == RANGE_RAM);
+	/* The first test keeps addresses out whose end does not fit 64 bits. */
+	if (!mem_is_ram(&machine.mem, first) ||
+	    !ranges_contain(machine.mem.config.ram, gfn_address(first), gfn_address(first) + count * PAGE_SIZE, RANGE_RAM))
+		return false;
+	for (uint32_t i = 0; machine.mem.lent_frames && i < count; i++)
+		if (ranges_contain(&machine.mem.lent, gfn_address(gfn(first.n + i)), gfn_address(gfn(first.n + i)) + PAGE_SIZE, RANGE_RAM))
+			return false;
+	return true;
 }
 
 static void copy_page(uint8_t *to, gfn_t page)
@@ -52,8 +57,8 @@ static void copy_page(uint8_t *to, gfn_t page)
 err_t request_image_read(struct cpu *self, struct request *request)
 {
 	gfn_t first = gfn_of_address(request->argument[0]);
-	uint32_t flags = (uint32_t)(request->argument[0] & PAGE_MASK), count = flags & ~SCRIM_IMAGE_KEEP, done = 0;
-	uint8_t *to;
+	uint32_t flags = (uint32_t)(request->argument[0] & PAGE_MASK), count = flags & ~SCRIM_IMAGE_KEEP;
+	uint8_t *to[SCRIM_IMAGE_READ_MAX];
 
 	if (count < 1 || count > SCRIM_IMAGE_READ_MAX)
 		return SCRIM_EINVAL;
@@ -63,16 +68,14 @@ err_t request_image_read(struct cpu *self, struct request *request)
 		return SCRIM_ENOFRAME;
 	if (machine.watch.kind != SCRIM_WATCH_IMAGE)
 		return request_state_refused(request);
-	for (uint32_t i = 0; i < count; i++)
-		if (!is_image_page(gfn(first.n + i)))
-			return SCRIM_ENOTRAM;
+	if (!are_image_pages(first, count))
+		return SCRIM_ENOTRAM;
 	waiting_reader_came(self);
-	while (done < count && (to = guest_memory_writable(self, request->argument[1] + done * PAGE_SIZE))) {
-		copy_page(to, gfn(first.n + done));
-		done++;
-		if (!(flags & SCRIM_IMAGE_KEEP))
-			watching_let_go(self, gfn(first.n + done - 1), 1);
-	}
+	uint32_t done = guest_memory_buffer(self, request->argument[1], count, to);
+	for (uint32_t i = 0; i < done; i++)
+		copy_page(to[i], gfn(first.n + i));
+	if (!(flags & SCRIM_IMAGE_KEEP))
+		watching_let_go(self, first, done);
 	request->result[0] = done;
 	return done ? SCRIM_OK : SCRIM_EFAULT;
 }

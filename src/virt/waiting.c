@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns how long a write waits. The reader is a program of the OS's. It does not wait itself, nor does the kernel for it, in its address space;
- * but what it needs to go on may be done by the very CPU that waits: an interrupt, the end of a locked section, the program behind its
- * pipe. So nothing waits without end: while frames are short each CPU has a page copied for a program every PACE_MS, for the kernel every
- * PACE_KERNEL_MS; of the last eighth every PACE_LAST_MS and PACE_KERNEL_LAST_MS. The kernel with interrupts off never waits: its CPU does nothing else
- * meanwhile. And nobody does while the reader has not come for READER_GONE_MS: it has been killed, or stopped.
+ * Owns how long a write waits. The reader is a program of the OS's. It does not wait itself, nor does the kernel for it, in its address space, nor
+ * the kernel with interrupts off, whose CPU does nothing else meanwhile. Programs wait where they have had their part of the frames, in
+ * proportion to what has been read (mem/watch.h: watch_has_room()), the kernel behind them; what is left is for those that never wait:
+ *
+ *     all        1/2                 1/4                          none
+ *     |  nobody   |  programs wait    |  the kernel waits, too     |  the image is lost
+ *
+ * What the reader needs to go on may be done by the very CPU that waits: an interrupt, the end of a locked section, the program behind its
+ * pipe. So nothing waits without end: a write goes on when for so many ms (PROGRAM_MS, KERNEL_MS) neither the reader has come nor, on this CPU,
+ * another write has gone on. As long as the reader comes, none does. And nobody waits while it has not come for READER_GONE_MS: it has been killed, or stopped.
  *
  * A CPU that waits goes back to the OS every MOMENT_US and makes its access again. Before that the OS takes interrupts that are pending, also
  * the one by which it schedules another program.
@@ -17,10 +22,10 @@
 #include "virt/kick.h"
 #include "virt/vendor.h"
 
-#define PACE_MS 10u
-#define PACE_LAST_MS 100u
-#define PACE_KERNEL_MS 1u
-#define PACE_KERNEL_LAST_MS 5u
+#define PROGRAM_PART 2u
+#define KERNEL_PART 4u
+#define PROGRAM_MS 50u
+#define KERNEL_MS 5u
 #define READER_GONE_MS 10000u
 #define MOMENT_US 50u
 
@@ -45,37 +50,29 @@ void waiting_reader_came(const struct cpu *self)
 	machine.waiting.reader_space = guest_memory_space(self, &is_user);
 }
 
-/* Has the reader been here so lately? */
-static bool has_reader(uint64_t now, uint64_t ms)
+/* The reader has not come for so long, nor has a write gone on here for want of it. */
+static bool is_stuck(const struct cpu *self, uint64_t now, uint64_t ms)
 {
-	return now - machine.waiting.reader_tsc < ticks_us(ms * 1000);
-}
-
-/* One page in so many ms. */
-static bool comes_too_early(struct cpu *self, uint64_t now, uint64_t ms)
-{
-	if (now < self->next_copy_tsc)
-		return true;
-	self->next_copy_tsc = now + ticks_us(ms * 1000);
-	return false;
+	return now - machine.waiting.reader_tsc >= ticks_us(ms * 1000) && now - self->went_on_tsc >= ticks_us(ms * 1000);
 }
 
 bool waiting_holds(struct cpu *self, gfn_t page)
 {
 	bool is_user;
 
-	if (machine.watch.kind != SCRIM_WATCH_IMAGE || machine.waiting.writes != SCRIM_WRITES_WAIT || watch_is_open(&machine.watch, page))
+	if (machine.watch.kind != SCRIM_WATCH_IMAGE || machine.waiting.writes != SCRIM_WRITES_WAIT || watch_is_open(&machine.watch, page) ||
+	    watch_has_room(&machine.watch, PROGRAM_PART))
 		return false;
-	enum watch_room room = watch_room(&machine.watch);
-	if (room == WATCH_ENOUGH || !machine.vendor->guest_is_interruptible(self) ||
-	    guest_memory_space(self, &is_user) == machine.waiting.reader_space)
+	if (guest_memory_space(self, &is_user) == machine.waiting.reader_space || !machine.vendor->guest_is_interruptible(self) ||
+	    (!is_user && watch_has_room(&machine.watch, KERNEL_PART)))
 		return false;
 	const uint64_t now = rdtsc();
-	if (!has_reader(now, READER_GONE_MS))
+	if (now - machine.waiting.reader_tsc >= ticks_us(READER_GONE_MS * 1000))
 		return false;
-	if (room == WATCH_SHORT)
-		return comes_too_early(self, now, is_user ? PACE_MS : PACE_KERNEL_MS);
-	return comes_too_early(self, now, is_user ? PACE_LAST_MS : PACE_KERNEL_LAST_MS);
+	if (!is_stuck(self, now, is_user ? PROGRAM_MS : KERNEL_MS))
+		return true;
+	self->went_on_tsc = now;
+	return false;
 }
 
 void waiting_moment(struct cpu *self)

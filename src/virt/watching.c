@@ -153,12 +153,14 @@ void watching_allow(struct cpu *self, gfn_t page)
 
 void watching_let_go(struct cpu *self, gfn_t first, uint32_t count)
 {
-	uint64_t start = align_down(gfn_address(first), MIB(2));
+	for (uint32_t i = 0; i < count; i++) {
+		gfn_t page = gfn(first.n + i);
+		uint64_t start = align_down(gfn_address(page), MIB(2));
 
-	for (uint32_t i = 0; i < count; i++)
-		watch_let_go(&machine.watch, gfn(first.n + i));
-	if (!watch_is_chunk_open(&machine.watch, p2m_chunk(first)))
-		return;
-	xlat_allow_chunk(&machine.xlat, first);
-	moving_merge(self, start, start + MIB(2));
+		watch_let_go(&machine.watch, page);
+		if ((i + 1 < count && p2m_index(page) + 1 < P2M_CHUNK_PAGES) || !watch_is_chunk_open(&machine.watch, p2m_chunk(page)))
+			continue;
+		xlat_allow_chunk(&machine.xlat, page);
+		moving_merge(self, start, start + MIB(2));
+	}
 }

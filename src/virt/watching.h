@@ -22,7 +22,7 @@ void watching_write(struct cpu *self, gfn_t page);
 /* And then, where the map lets it: CPUs may. */
 void watching_allow(struct cpu *self, gfn_t page);
 
-/* An image's reader has done with these pages of one chunk. */
+/* An image's reader has done with these pages. */
 void watching_let_go(struct cpu *self, gfn_t first, uint32_t count);
 
 /* A page that the back-ends free and that was watching_allow()'s. */

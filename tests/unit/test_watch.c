@@ -227,7 +227,7 @@ static void test_no_frame(void **unused)
 	end();
 }
 
-/* The first half of the frames is for whoever comes first; the other is to last for what is unread. */
+/* A part of the frames, in proportion to what is unread; a quarter of it to the end. */
 static void test_room(void **unused)
 {
 	uint64_t first = FAKE_CHUNK, written = 0, pages = ranges_pages(&machine.ram, RANGE_RAM);
@@ -235,22 +235,27 @@ static void test_room(void **unused)
 	(void)unused;
 	begin(SCRIM_WATCH_IMAGE);
 	for (; watch_frames(&watch) > FAKE_RESERVE_FRAMES / 2; written++) {
-		assert_int_equal(watch_room(&watch), WATCH_ENOUGH);
+		assert_true(watch_has_room(&watch, 2));
 		os_writes(first + written);
 	}
-	os_writes(first + written++);
-	assert_int_equal(watch_room(&watch), WATCH_SHORT);
+	assert_false(watch_has_room(&watch, 2));
+	for (; watch_frames(&watch) > FAKE_RESERVE_FRAMES / 4; written++) {
+		assert_true(watch_has_room(&watch, 4));
+		os_writes(first + written);
+	}
+	assert_false(watch_has_room(&watch, 4));
 	/* What is let go twice counts once. */
 	for (uint32_t round = 0; round < 2; round++)
 		for (uint64_t i = 0; i < FAKE_CHUNK; i++)
 			watch_let_go(&watch, gfn(2 * FAKE_CHUNK + i));
 	assert_int_equal(watch.unread, pages - FAKE_CHUNK);
-	assert_int_equal(watch_room(&watch), WATCH_ENOUGH);
-	while (watch_frames(&watch) > 2 + FAKE_RESERVE_FRAMES / 8)
+	assert_true(watch_has_room(&watch, 4));
+	watch.unread = 0;
+	while (watch_frames(&watch) > FAKE_RESERVE_FRAMES / 16) {
+		assert_true(watch_has_room(&watch, 4));
 		os_writes(first + written++);
-	assert_int_equal(watch_room(&watch), WATCH_TOO_FEW);
-	watch_let_go(&watch, gfn(first));
-	assert_int_equal(watch_room(&watch), WATCH_SHORT);
+	}
+	assert_false(watch_has_room(&watch, 4));
 	end();
 }
 

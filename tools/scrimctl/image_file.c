@@ -3,6 +3,8 @@
  * The file of an image. A regular file is written past the page cache where its file system can (O_DIRECT): each page of
  * the cache that the image itself dirtied would be one more page that is written while the image is taken, and would
  * cost a frame. For that all but the last write is of whole, aligned pages.
+ *
+ * A pipe gets copies: its reader may hand pages on by splice(2), and nobody tells who lends his own (vmsplice(2)) when they may be written again.
  */
 #include "image_file.h"
 
@@ -18,6 +20,7 @@
 
 #define STAGING_BYTES 65536u
 #define ALIGNMENT     4096u
+#define PIPE_BYTES    262144 /* a reader gets more at a time, and this program waits for it less often */
 #define SUFFIX        ".XXXXXX"
 #define ZSTD_LEVEL    1 /* the sooner a page has been read, the fewer are written before */
 
@@ -184,6 +187,7 @@ bool image_file_begin(const struct session *session, const char *path, bool comp
 	if (path == NULL) {
 		/* A reader that goes away is an error of a write, so that the watch is ended. */
 		signal(SIGPIPE, SIG_IGN);
+		(void)fcntl(fileno(file->stream), F_SETPIPE_SZ, PIPE_BYTES);
 		return true;
 	}
 	if (!open_partial(file)) {

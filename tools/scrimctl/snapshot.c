@@ -18,6 +18,9 @@
 /* A rate that is only there to make a number of frames imaginable. */
 #define ASSUMED_BYTES_PER_SECOND (100u << 20)
 
+/* What writes on a busy machine without waiting (this program, the kernel's interrupts): some 500 pages; and waiting ones have the first half. */
+#define PAUSED_FRAMES 1024u
+
 #define PRIORITY_MOST (-20)
 
 struct snapshot {
@@ -74,6 +77,16 @@ static bool plan_ram(const struct session *session, struct snapshot *snapshot)
 	return good;
 }
 
+static const char *advice(const struct snapshot *snapshot, uint64_t frames)
+{
+	if (snapshot->watching.writes != SCRIM_WRITES_WAIT)
+		return "scrimctl lend gives more, with --paused writes wait";
+	if (frames < PAUSED_FRAMES)
+		return "where it is more, writes wait, but that is too few on a busy machine for what does not wait: scrimctl "
+		       "lend gives more";
+	return "where it is more, writes wait";
+}
+
 /* What the frames at hand allow, before anything becomes read-only. */
 static bool announce(const struct session *session, const struct snapshot *snapshot)
 {
@@ -90,8 +103,7 @@ static bool announce(const struct session *session, const struct snapshot *snaps
 		"%" PRIu64 " frame(s) at hand: %s of pages may be written before they have been read. Read at 100 MiB/s, "
 		"%s take %s: up to %" PRIu64 " page(s) a second; %s\n",
 		frames, room, ram, duration, snapshot->pages == 0 ? 0 : frames * per_second / snapshot->pages,
-		snapshot->watching.writes == SCRIM_WRITES_WAIT ? "where it is more, writes wait" :
-								 "scrimctl lend gives more, with --paused writes wait");
+		advice(snapshot, frames));
 	fflush(session->out);
 	return true;
 }
@@ -227,7 +239,7 @@ enum exit_code snapshot_take(const struct session *session, const struct snapsho
 	aside.out = options->path == NULL ? session->err : session->out;
 	if (!image_file_begin(session, options->path, options->compress, &snapshot.file))
 		return EXIT_REFUSED;
-	if (!image_reading_begin(session, &snapshot.reading)) {
+	if (!image_reading_begin(session, options->paused, &snapshot.reading)) {
 		image_file_abandon(&snapshot.file);
 		return EXIT_REFUSED;
 	}

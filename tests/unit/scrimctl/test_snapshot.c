@@ -239,8 +239,14 @@ static void test_paused(void **state)
 	strcat(line, " --paused");
 	assert_done(line);
 	assert_int_equal(fake->watch.writes, SCRIM_WRITES_WAIT);
-	assert_printed("where it is more, writes wait");
+	assert_printed("where it is more, writes wait, but that is too few on a busy machine");
 	assert_printed("writes waited for it for 0.2 s, of all CPUs together");
+	assert_nothing_watched(SCRIM_NATIVE);
+	fake->watch.frames = 2000;
+	assert_done(line);
+	assert_printed("where it is more, writes wait\n");
+	fake->watch.fail_at = 20;
+	assert_refused(line, "what does not wait wrote more pages");
 	assert_nothing_watched(SCRIM_NATIVE);
 }
 

@@ -245,7 +245,7 @@ void test_writes_wait(void **unused)
 	assert_int_equal(ask(0, SCRIM_OP_WATCH, SCRIM_WATCH_IMAGE, SCRIM_WRITES_WAIT), SCRIM_OK);
 	write_pages(first, FRAMES / 4);
 	assert_int_equal(machine.waiting.tsc, 0);
-	for (uint64_t page = first + FRAMES / 4 * PAGE_SIZE; watch_room(&machine.watch) != WATCH_TOO_FEW; page += PAGE_SIZE)
+	for (uint64_t page = first + FRAMES / 4 * PAGE_SIZE; watch_has_room(&machine.watch, 4); page += PAGE_SIZE)
 		write_pages(page, 1);
 	write_pages(MIB(3), 2);
 	assert_int_equal(machine.watch.kind, SCRIM_WATCH_IMAGE);
