@@ -170,7 +170,7 @@ enum scrim_op {
 	 * WATCH(enum scrim_watch, enum scrim_writes): VIRTUALIZED only. All CPUs meet in Scrim, and all of the OS's RAM becomes read-only to them in one instant.
 	 * IMAGE: from then on a page is copied to a free frame before a CPU's first write, so that IMAGE_READ finds it as it was. DIRTY: the
 	 * first write is noted. NONE, in any state: ends what is on. WRITES_WAIT is for IMAGE alone: where frames become
-	 * few for what has not been read yet, a page's first write waits for the reader, as long as there is one. result 0 = frames at hand for copies and their tables, result 1 = CPUs
+	 * few for what has not been read yet, a page's first write waits as long as the reader comes. result 0 = frames at hand for copies and their tables, result 1 = CPUs
 	 * whose registers were saved. SCRIM_ECPU: a CPU is outside Scrim, or did not come. While a watch is on, what changes the
 	 * map is refused with SCRIM_EWATCH, but for DEVIRTUALIZE, which ends it. What devices write is neither copied nor noted.
 	 * SCRIM_EINVAL: no such watch, or writes.

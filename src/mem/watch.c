@@ -177,8 +177,9 @@ void watch_return_frame(struct watch *watch, mfn_t frame)
 
 bool watch_has_room(const struct watch *watch, uint32_t part)
 {
-	/* left / taken > 1 / part * (1/4 + 3/4 * unread / pages) */
-	return 4 * part * watch->left * watch->pages > watch->taken * (watch->pages + 3 * watch->unread);
+	uint64_t share = watch->taken / part;
+
+	return watch->left > share / 4 + 3 * share / 4 * watch->unread / watch->pages;
 }
 
 /* --- copies --- */

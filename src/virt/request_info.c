@@ -289,7 +289,7 @@ err_t request_info(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
 		request->result[0] = info_of_memory(item);
-	else if (item >= SCRIM_INFO_PAGES_MOVED && item <= SCRIM_INFO_TRACE_EVENTS)
+	else if (item >= SCRIM_INFO_PAGES_MOVED && item <= SCRIM_INFO_KICKS_OUT)
 		request->result[0] = info_of_activity(item);
 	else if (item >= SCRIM_INFO_WATCH)
 		request->result[0] = info_of_watch(item);

@@ -4,10 +4,12 @@
 
 #include "together.h"
 
+#include "hw/delay.h"
 #include "hw/insn.h"
 #include "os.h"
 #include "sim.h"
 #include "virt/request.h"
+#include "virt/waiting.h"
 
 #define FRAMES 48u
 #define COPY_PAUSES 50u
@@ -234,6 +236,22 @@ static void write_pages(uint64_t page, uint64_t count)
 	}
 }
 
+/* No write goes on while the reader comes; one does where it has not for 50 ms, and the next as much later. */
+static void check_held(gfn_t page)
+{
+	for (uint32_t came = 0; came < 1000; came++) {
+		assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, MIB(4) | SCRIM_IMAGE_KEEP | 1, 0), SCRIM_OK);
+		assert_true(waiting_holds(&machine.cpu[1], page));
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t start = i == 0 ? machine.waiting.reader_tsc : machine.cpu[1].went_on_tsc;
+		while (waiting_holds(&machine.cpu[1], page))
+			continue;
+		uint64_t ms = (rdtsc() - start) / (delay_tsc_hz() / 1000);
+		assert_in_range(ms, 50, 110); /* each look at the clock is 20 */
+	}
+}
+
 /* Where frames get few a write waits; where there are none the image is lost. */
 void test_writes_wait(void **unused)
 {
@@ -247,6 +265,7 @@ void test_writes_wait(void **unused)
 	assert_int_equal(machine.waiting.tsc, 0);
 	for (uint64_t page = first + FRAMES / 4 * PAGE_SIZE; watch_has_room(&machine.watch, 4); page += PAGE_SIZE)
 		write_pages(page, 1);
+	check_held(gfn_of_address(MIB(3)));
 	write_pages(MIB(3), 2);
 	assert_int_equal(machine.watch.kind, SCRIM_WATCH_IMAGE);
 	assert_true(machine.waiting.tsc > 0);
