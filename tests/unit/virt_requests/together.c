@@ -269,6 +269,11 @@ void test_writes_wait(void **unused)
 	write_pages(MIB(3), 2);
 	assert_int_equal(machine.watch.kind, SCRIM_WATCH_IMAGE);
 	assert_true(machine.waiting.tsc > 0);
+	assert_int_equal(ask(0, SCRIM_OP_INFO, SCRIM_INFO_IMAGE_WAITED_TSC, 0), SCRIM_OK);
+	assert_int_equal(answered[0].result[0], machine.waiting.tsc);
+	assert_int_equal(ask(0, SCRIM_OP_INFO, SCRIM_INFO_KICKS_OUT, 0), SCRIM_OK);
+	assert_int_equal(answered[0].result[0], machine.count.kicks_out);
+	assert_int_not_equal(machine.count.kicks_out, machine.watch.copied);
 	assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, first | 1, 0), SCRIM_OK);
 	assert_true(os_was(first, sim_buffer[0]));
 	write_pages(MIB(3) + 2 * PAGE_SIZE, FRAMES);
