@@ -179,7 +179,7 @@ bool watch_has_room(const struct watch *watch, uint32_t part)
 {
 	uint64_t share = watch->taken / part;
 
-	return watch->left > share / 4 + 3 * share / 4 * watch->unread / watch->pages;
+	return 4 * watch->left > 4 * share - 3 * share * (watch->pages - watch->unread) / watch->pages;
 }
 
 /* --- copies --- */
