@@ -167,11 +167,13 @@ enum scrim_op {
 	 */
 	SCRIM_OP_BACKEND,
 	/*
-	 * WATCH(enum scrim_watch): VIRTUALIZED only. All CPUs meet in Scrim, and all of the OS's RAM becomes read-only to them in one instant.
+	 * WATCH(enum scrim_watch, enum scrim_writes): VIRTUALIZED only. All CPUs meet in Scrim, and all of the OS's RAM becomes read-only to them in one instant.
 	 * IMAGE: from then on a page is copied to a free frame before a CPU's first write, so that IMAGE_READ finds it as it was. DIRTY: the
-	 * first write is noted. NONE, in any state: ends what is on. result 0 = frames at hand for copies and their tables, result 1 = CPUs
+	 * first write is noted. NONE, in any state: ends what is on. WRITES_WAIT is for IMAGE alone: where frames become
+	 * few for what has not been read yet, a page's first write waits as long as the reader comes. result 0 = frames at hand for copies and their tables, result 1 = CPUs
 	 * whose registers were saved. SCRIM_ECPU: a CPU is outside Scrim, or did not come. While a watch is on, what changes the
 	 * map is refused with SCRIM_EWATCH, but for DEVIRTUALIZE, which ends it. What devices write is neither copied nor noted.
+	 * SCRIM_EINVAL: no such watch, or writes.
 	 */
 	SCRIM_OP_WATCH,
 	/*
@@ -224,8 +226,9 @@ enum scrim_op {
 };
 
 enum scrim_watch { SCRIM_WATCH_NONE = 0, SCRIM_WATCH_IMAGE, SCRIM_WATCH_DIRTY, SCRIM_WATCH_COUNT };
+enum scrim_writes { SCRIM_WRITES_GO_ON = 0, SCRIM_WRITES_WAIT, SCRIM_WRITES_COUNT };
 
-#define SCRIM_IMAGE_READ_MAX 16u
+#define SCRIM_IMAGE_READ_MAX 32u
 #define SCRIM_IMAGE_KEEP 0x800u
 #define SCRIM_DIRTY_PAGES 128u
 
@@ -345,6 +348,8 @@ enum scrim_info {
 	SCRIM_INFO_KICKS_OUT,       /* NMIs that Scrim sent for nothing but an exit: a CPU to itself, or to one that is about to get INIT */
 	/* --- PCIDs --- */
 	SCRIM_INFO_V2M_RETURNS,     /* loads of CR3 that flushed nothing, to address spaces that nobody had flushed: nothing of these was inspected */
+	/* --- images whose writes wait --- */
+	SCRIM_INFO_IMAGE_WAITED_TSC,/* TSC ticks that writes have waited for the reader since the last WATCH(IMAGE), of all CPUs */
 	SCRIM_INFO_COUNT
 };
 

@@ -18,4 +18,4 @@ Q := @
 endif
 
 # Of src/virt, what needs no CPU of its own: the host's tests and the fuzzer have it on a simulated machine.
-VIRT_TESTED := dma.c shadow.c trace.c request.c request_map.c request_trace.c request_info.c memvirt.c machine_check.c moving.c port.c meet.c kick.c guard.c request_watch.c watching.c
+VIRT_TESTED := dma.c shadow.c trace.c request.c request_map.c request_trace.c request_info.c memvirt.c machine_check.c moving.c port.c meet.c kick.c guard.c request_watch.c waiting.c watching.c

@@ -175,6 +175,13 @@ void watch_return_frame(struct watch *watch, mfn_t frame)
 	watch->left++;
 }
 
+bool watch_has_room(const struct watch *watch, uint32_t part)
+{
+	uint64_t share = watch->taken / part;
+
+	return 4 * watch->left > 4 * share - 3 * share * (watch->pages - watch->unread) / watch->pages;
+}
+
 /* --- copies --- */
 
 /* Where the address of the page's copy stands, NULL where its chunk has none. */
@@ -245,8 +252,11 @@ void watch_let_go(struct watch *watch, gfn_t page)
 	if (copy && *copy) {
 		watch_return_frame(watch, mfn_of_address(*copy));
 		*copy = 0;
+		watch->unread--;
+	} else if (!watch_is_open(watch, page)) {
+		open_page(watch, page);
+		watch->unread--;
 	}
-	open_page(watch, page);
 	if (copy && watch_is_chunk_open(watch, p2m_chunk(page)) && !any_copy(watch, p2m_chunk(page))) {
 		watch_return_frame(watch, mfn_of_address(watch->copies[p2m_chunk(page)]));
 		watch->copies[p2m_chunk(page)] = 0;
@@ -258,10 +268,12 @@ void watch_let_go(struct watch *watch, gfn_t page)
 void watch_prepare(struct watch *watch, enum scrim_watch kind)
 {
 	close_all(watch);
-	watch->failed = false;
+	watch->failed = SCRIM_WATCH_NONE;
 	watch->copied = 0;
+	watch->pages = watch->unread = ranges_pages(watch->mem->config.ram, RANGE_RAM) - watch->mem->lent_frames;
 	if (kind == SCRIM_WATCH_IMAGE)
 		take_frames(watch);
+	watch->taken = watch->left;
 }
 
 void watch_start(struct watch *watch, enum scrim_watch kind)
@@ -271,8 +283,8 @@ void watch_start(struct watch *watch, enum scrim_watch kind)
 
 void watch_stop(struct watch *watch, bool failed)
 {
+	watch->failed = failed ? watch->kind : SCRIM_WATCH_NONE;
 	__atomic_store_n(&watch->kind, SCRIM_WATCH_NONE, __ATOMIC_RELEASE);
-	watch->failed = failed;
 	memset(watch->copies, 0, watch->mem->chunk_count * sizeof(*watch->copies));
 }
 

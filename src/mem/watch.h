@@ -34,14 +34,17 @@ struct watch {
 	struct mem *mem;
 	struct watch_port port;
 	enum scrim_watch kind; /* NONE: everything is open. Atomic */
-	bool failed;           /* it was stopped because a write met no frame or table */
+	enum scrim_watch failed; /* what was stopped last because a write met no frame or table; NONE: nothing */
 	uint64_t (*open)[P2M_CHUNK_PAGES / 64]; /* by chunk of RAM, a bit a page. Atomic */
 	uint64_t *copies;      /* by chunk: machine address of a frame with 512 machine addresses of copies; 0: there are none */
 	uint32_t run_count, run_at;
 	struct watch_run run[WATCH_RUNS];
 	uint64_t run_next;     /* of run[run_at]: how many are in use or were */
 	uint64_t unused;       /* machine address of a frame taken and given back, which starts with the next one's; 0: none */
-	uint64_t left;         /* frames to be had */
+	uint64_t left;         /* frames to be had, */
+	uint64_t taken;        /* of so many in all */
+	uint64_t pages;        /* of an image, and */
+	uint64_t unread;       /* how many of them have not been let go */
 	uint64_t copied;       /* pages, since the instant */
 };
 
@@ -89,6 +92,11 @@ void watch_start(struct watch *watch, enum scrim_watch kind);
  * be stopped, as failed.
  */
 err_t watch_write(struct watch *watch, gfn_t page) MUST_CHECK;
+
+/*
+ * Of an image's frames more than one `part`th are left, in proportion to the pages that have not been let go; a quarter of it is wanted to the end.
+ */
+bool watch_has_room(const struct watch *watch, uint32_t part);
 
 /* The frame with the contents that the page had at the instant. */
 mfn_t watch_source(const struct watch *watch, gfn_t page);

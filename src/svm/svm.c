@@ -71,6 +71,12 @@ static bool guest_is_paging(const struct cpu *cpu)
 	return svm_vmcb(cpu)->cr0 & CR0_PG;
 }
 
+/* And is not in the middle of the delivery of an event, which would come first. */
+static bool guest_is_interruptible(const struct cpu *cpu)
+{
+	return svm_vmcb(cpu)->rflags & RFLAGS_IF && !(svm_vmcb(cpu)->exit_int_info & EVENT_VALID);
+}
+
 static uint32_t guest_idt_limit(const struct cpu *cpu)
 {
 	return svm_vmcb(cpu)->idtr.limit;
@@ -96,6 +102,7 @@ const struct vendor_ops svm_vendor = {
 	.intercept_cr3_load = svm_intercept_cr3_load,
 	.save_registers = svm_save_registers,
 	.guest_access = svm_guest_access,
+	.guest_is_interruptible = guest_is_interruptible,
 	.guest_is_paging = guest_is_paging,
 	.guest_idt_limit = guest_idt_limit,
 };

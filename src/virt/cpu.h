@@ -86,6 +86,7 @@ struct cpu {
 	uint64_t exits[SCRIM_EXIT_COUNT];
 	uint64_t nmis_passed;
 	uint64_t exit_start_tsc;
+	uint64_t went_on_tsc; /* a write here that had waited for an image's reader, and whose reader did not come */
 	struct stalls stalls;   /* by itself; others read: a count may be a moment old */
 	struct trace_ring trace;
 	bool untraced;          /* this exit is no event: it takes events out of a ring */

@@ -4,6 +4,8 @@
 
 #include "virt/vendor.h"
 
+#define SPACE_SHIFT 13u /* below: PCID, and the bit that tells the kernel's table from the user's (Linux, KPTI) */
+
 static uint64_t mapped_end;
 
 void guest_memory_init(uint64_t end)
@@ -28,11 +30,47 @@ uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access)
 	return address < mapped_end ? (uint8_t *)(uintptr_t)address : NULL;
 }
 
-static uint8_t *find(const struct cpu *self, uint64_t linear, bool write)
+/* NULL: not to be written now. */
+static uint8_t *writable(gfn_t gfn)
+{
+	enum mem_access rights;
+	uint8_t *page = guest_memory_page(NULL, gfn, &rights);
+
+	return page && rights == MEM_ACCESS_ALL && mem_is_ram(&machine.mem, gfn) ? page : NULL;
+}
+
+uint32_t guest_memory_buffer(const struct cpu *self, uint64_t linear, uint32_t count, uint8_t **page)
 {
 	const struct guest_cpu as = { .address_bits = machine.xlat.address_bits, .is_tcg = machine.is_tcg };
 	const struct guest_port port = { .page = guest_memory_page };
-	struct guest_access access = { .linear = linear, .write = write };
+	struct guest_access access = { 0 };
+	uint64_t physical[SCRIM_IMAGE_READ_MAX];
+	struct guest_mapping mapping;
+	struct guest_paging paging;
+	uint32_t done = 0;
+
+	if (!machine.vendor->guest_access(self, &paging, &access))
+		return 0;
+	for (access.write = true; done < count;) {
+		access.linear = linear + done * PAGE_SIZE;
+		if (guest_mmu_walk(&paging, &as, &access, &port, &mapping) != GUEST_MAPPED)
+			break;
+		physical[0] = mapping.physical + (access.linear & ((1ull << mapping.shift) - 1));
+		uint32_t found = 1 + guest_mmu_follow(&as, &port, &mapping, access.linear, count - done - 1, physical + 1);
+		for (uint32_t i = 0; i < found; i++, done++) {
+			page[done] = writable(gfn_of_address(physical[i]));
+			if (!page[done])
+				return done;
+		}
+	}
+	return done;
+}
+
+const uint8_t *guest_memory_readable(const struct cpu *self, uint64_t linear)
+{
+	const struct guest_cpu as = { .address_bits = machine.xlat.address_bits, .is_tcg = machine.is_tcg };
+	const struct guest_port port = { .page = guest_memory_page };
+	struct guest_access access = { .linear = linear };
 	struct guest_mapping mapping;
 	struct guest_paging paging;
 	enum mem_access rights;
@@ -41,18 +79,18 @@ static uint8_t *find(const struct cpu *self, uint64_t linear, bool write)
 	    guest_mmu_walk(&paging, &as, &access, &port, &mapping) != GUEST_MAPPED)
 		return NULL;
 	uint64_t physical = mapping.physical + (linear & ((1ull << mapping.shift) - 1));
-	uint8_t *page = guest_memory_page(NULL, gfn_of_address(physical), &rights);
-	if (!page || rights == MEM_ACCESS_NONE || (write && rights != MEM_ACCESS_ALL) || !mem_is_ram(&machine.mem, gfn_of_address(physical)))
+	const uint8_t *page = guest_memory_page(NULL, gfn_of_address(physical), &rights);
+	if (!page || rights == MEM_ACCESS_NONE || !mem_is_ram(&machine.mem, gfn_of_address(physical)))
 		return NULL;
 	return page + (physical & PAGE_MASK);
 }
 
-uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
+uint64_t guest_memory_space(const struct cpu *self, bool *is_user)
 {
-	return find(self, linear, true);
-}
+	struct guest_access access = { 0 };
+	struct guest_paging paging = { 0 };
 
-const uint8_t *guest_memory_readable(const struct cpu *self, uint64_t linear)
-{
-	return find(self, linear, false);
+	machine.vendor->guest_access(self, &paging, &access);
+	*is_user = access.user;
+	return paging.cr3 >> SPACE_SHIFT;
 }

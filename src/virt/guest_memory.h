@@ -15,9 +15,14 @@ mfn_t guest_memory_frame(void *context, gfn_t page, enum mem_access *access);
 uint8_t *guest_memory_page(void *context, gfn_t page, enum mem_access *access);
 
 /*
- * In an exit of this CPU: the bytes from `linear` on to the end of its page, which the program that exited may write as it runs. NULL: it would
- * meet a fault, the OS's or Scrim's. Good until the CPU waits.
+ * In an exit of this CPU: pages of a buffer at `linear`, page-aligned, of the program that exited. Returns how many of the first
+ * `count`, at most SCRIM_IMAGE_READ_MAX, it may write
+ * as it runs; at the next it would meet a fault, the OS's or Scrim's. page[]: their bytes, good until the CPU waits.
  */
-uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear);
-/* The same, which it may read. */
+uint32_t guest_memory_buffer(const struct cpu *self, uint64_t linear, uint32_t count, uint8_t **page);
+
+/* The same: the bytes from `linear` on to the end of its page, which the program may read. NULL: a fault. */
 const uint8_t *guest_memory_readable(const struct cpu *self, uint64_t linear);
+
+/* The same: a number for the address space that it runs in, the same in user mode and in the kernel (KPTI); and which of the two it is. */
+uint64_t guest_memory_space(const struct cpu *self, bool *is_user);

@@ -42,6 +42,14 @@ struct machine_homecoming {
 	struct range portion; /* else */
 };
 
+/* Where a first write of an image waits for its reader (waiting.c). */
+struct machine_waiting {
+	enum scrim_writes writes;
+	uint64_t reader_tsc; /* its last request, */
+	uint64_t reader_space; /* from this address space */
+	uint64_t tsc;        /* waited by all CPUs since the instant. Atomic */
+};
+
 struct machine {
 	struct lock lock; /* taken by machine_lock() and machine_lock_first() only */
 	uint32_t lock_urgent; /* CPUs that want it before all others */
@@ -61,6 +69,7 @@ struct machine {
 	struct machine_dma dma;
 	struct mem mem;
 	struct watch watch;
+	struct machine_waiting waiting;
 	struct machine_homecoming homecoming; /* REMAPPING: what it is about */
 	struct range aim;           /* what the next scatter or share is about; empty: nothing is */
 	struct mem_scatter scatter; /* none is under way while it has no pages */

@@ -19,6 +19,7 @@
 #include "virt/memvirt.h"
 #include "virt/port.h"
 #include "virt/trace.h"
+#include "virt/waiting.h"
 #include "virt/watching.h"
 
 _Static_assert((int)SCRIM_REMAP_DIRECT == MEM_REMAP_DIRECT && (int)SCRIM_REMAP_INDIRECT == MEM_REMAP_INDIRECT, "the engine's");
@@ -350,7 +351,7 @@ void moving_end_lending(struct cpu *self)
 
 /* --- a CPU meets the map --- */
 
-enum fault { FAULT_AGAIN, FAULT_WAIT, FAULT_NOWHERE };
+enum fault { FAULT_AGAIN, FAULT_WAIT, FAULT_HELD, FAULT_NOWHERE };
 
 static enum fault settle_fault(struct cpu *self, gfn_t page, bool is_write)
 {
@@ -362,6 +363,8 @@ static enum fault settle_fault(struct cpu *self, gfn_t page, bool is_write)
 		return machine.mem.in_flight ? FAULT_WAIT : FAULT_NOWHERE;
 	if (!is_write || access == MEM_ACCESS_ALL)
 		return FAULT_AGAIN;
+	if (waiting_holds(self, page))
+		return FAULT_HELD;
 	const uint64_t start_tsc = rdtsc(), copies = machine.count.unshared.copies;
 	port_run_on(self);
 	watching_write(self, page);
@@ -405,14 +408,16 @@ bool moving_fault(struct cpu *self, gfn_t page, bool is_write)
 {
 	enum fault fault = try_fault(self, page, is_write);
 
-	if (fault != FAULT_WAIT)
+	if (fault != FAULT_WAIT && fault != FAULT_HELD)
 		return fault == FAULT_AGAIN;
 	uint64_t start_tsc = rdtsc();
+	if (fault == FAULT_HELD)
+		waiting_moment(self);
 	while (fault == FAULT_WAIT) {
 		kick_serve(self);
 		cpu_pause();
 		fault = try_fault(self, page, is_write);
 	}
 	count_stall(self, is_write, start_tsc);
-	return fault == FAULT_AGAIN;
+	return fault != FAULT_NOWHERE;
 }

@@ -10,6 +10,7 @@
 #include "virt/moving.h"
 #include "virt/shadow.h"
 #include "virt/trace.h"
+#include "virt/waiting.h"
 #include "virt/vendor.h"
 
 static uint64_t cpus_in_os(void)
@@ -270,6 +271,8 @@ static uint64_t info_of_activity(enum scrim_info item)
 static uint64_t info_of_watch(enum scrim_info item)
 {
 	switch (item) {
+	case SCRIM_INFO_IMAGE_WAITED_TSC:
+		return waiting_tsc();
 	case SCRIM_INFO_WATCH:
 		return machine.watch.kind;
 	case SCRIM_INFO_WATCH_FRAMES:
@@ -290,7 +293,7 @@ err_t request_info(struct cpu *self, struct request *request)
 		request->result[0] = info_of_memory(item);
 	else if (item == SCRIM_INFO_V2M_RETURNS)
 		request->result[0] = info_of_v2m(item);
-	else if (item >= SCRIM_INFO_PAGES_MOVED)
+	else if (item >= SCRIM_INFO_PAGES_MOVED && item <= SCRIM_INFO_KICKS_OUT)
 		request->result[0] = info_of_activity(item);
 	else if (item >= SCRIM_INFO_WATCH)
 		request->result[0] = info_of_watch(item);

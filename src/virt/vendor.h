@@ -50,6 +50,8 @@ struct vendor_ops {
 	void (*save_registers)(struct cpu *cpu, uint64_t *to);
 	/* The same: its paging, and how a data access of the code that exited is made. False: it has no paging. */
 	bool (*guest_access)(const struct cpu *cpu, struct guest_paging *paging, struct guest_access *access);
+	/* The same: where it goes on, the OS would take an interrupt before that. */
+	bool (*guest_is_interruptible)(const struct cpu *cpu);
 	/* Paging on in the OS on this CPU; limit of its IDT. In an exit of this CPU. */
 	bool (*guest_is_paging)(const struct cpu *cpu);
 	uint32_t (*guest_idt_limit)(const struct cpu *cpu);

@@ -19,6 +19,7 @@
 #include "virt/port.h"
 #include "virt/shadow.h"
 #include "virt/vendor.h"
+#include "virt/waiting.h"
 #include "xlat/xlat_protect.h"
 
 static uint32_t tables_out; /* made of an image's frames */
@@ -58,7 +59,7 @@ static void save_own(struct cpu *self)
 	self->has_saved = true;
 }
 
-err_t watching_begin(struct cpu *self, enum scrim_watch kind, uint32_t *saved)
+err_t watching_begin(struct cpu *self, enum scrim_watch kind, enum scrim_writes writes, uint32_t *saved)
 {
 	moving_wait_for_batches(self);
 	if (machine.state != SCRIM_VIRTUALIZED)
@@ -76,6 +77,7 @@ err_t watching_begin(struct cpu *self, enum scrim_watch kind, uint32_t *saved)
 		return SCRIM_ECPU;
 	}
 	save_own(self);
+	waiting_begin(writes);
 	watch_start(&machine.watch, kind);
 	xlat_protect(&machine.xlat);
 	watch_instant();
@@ -151,12 +153,14 @@ void watching_allow(struct cpu *self, gfn_t page)
 
 void watching_let_go(struct cpu *self, gfn_t first, uint32_t count)
 {
-	uint64_t start = align_down(gfn_address(first), MIB(2));
+	for (uint32_t i = 0; i < count; i++) {
+		gfn_t page = gfn(first.n + i);
+		uint64_t start = align_down(gfn_address(page), MIB(2));
 
-	for (uint32_t i = 0; i < count; i++)
-		watch_let_go(&machine.watch, gfn(first.n + i));
-	if (!watch_is_chunk_open(&machine.watch, p2m_chunk(first)))
-		return;
-	xlat_allow_chunk(&machine.xlat, first);
-	moving_merge(self, start, start + MIB(2));
+		watch_let_go(&machine.watch, page);
+		if ((i + 1 < count && p2m_index(page) + 1 < P2M_CHUNK_PAGES) || !watch_is_chunk_open(&machine.watch, p2m_chunk(page)))
+			continue;
+		xlat_allow_chunk(&machine.xlat, page);
+		moving_merge(self, start, start + MIB(2));
+	}
 }

@@ -121,6 +121,13 @@ static bool guest_is_paging(const struct cpu *cpu)
 	return vmx_guest_cr0() & CR0_PG;
 }
 
+/* And is not in the middle of the delivery of an event, which would come first. */
+static bool guest_is_interruptible(const struct cpu *cpu)
+{
+	(void)cpu;
+	return vmx_read(VMCS_GUEST_RFLAGS) & RFLAGS_IF && !(vmx_read(VMCS_VECTORING_EVENT) & VMX_EVENT_VALID);
+}
+
 static uint32_t guest_idt_limit(const struct cpu *cpu)
 {
 	(void)cpu;
@@ -150,6 +157,7 @@ const struct vendor_ops vmx_vendor = {
 	.intercept_cr3_load = vmx_intercept_cr3_load,
 	.save_registers = vmx_save_registers,
 	.guest_access = vmx_guest_access,
+	.guest_is_interruptible = guest_is_interruptible,
 	.guest_is_paging = guest_is_paging,
 	.guest_idt_limit = guest_idt_limit,
 };

@@ -7,6 +7,8 @@
 
 #define HI_RESERVED (0x7ffull << 52) /* bits 52-62: reserved in PAE tables outside long mode */
 #define LARGE_RESERVED_4M (1ull << 21)
+#define LONG_LEVELS 4u /* as many as only long mode has */
+#define LAST_INDEX 511u
 #define RETRIES 1000u /* others write the entry each time: the instruction comes again */
 
 struct shape {
@@ -246,4 +248,26 @@ enum guest_result guest_mmu_walk(const struct guest_paging *paging, const struct
 	mapping->wait = gfn_of_address(paging->cr3 & walk.shape.root_mask);
 	mapping->wait_write = false;
 	return GUEST_WAIT;
+}
+
+/* What the walk looks at above is the same for all of them, and below where their entries differ in nothing but an address that may be. */
+uint32_t guest_mmu_follow(const struct guest_cpu *cpu, const struct guest_port *port, const struct guest_mapping *mapping, uint64_t linear,
+			  uint32_t count, uint64_t *physical)
+{
+	const uint64_t address = PTE_ADDRESS & ((1ull << cpu->address_bits) - 1), index = (linear >> PAGE_SHIFT & LAST_INDEX) + 1;
+	enum mem_access rights;
+	uint32_t done = 0;
+
+	if (mapping->count < LONG_LEVELS || mapping->shift != PAGE_SHIFT)
+		return 0;
+	const uint8_t *table = port->page(port->context, gfn_of_address(mapping->entry[mapping->count - 2] & PTE_ADDRESS), &rights);
+	if (!table || rights == MEM_ACCESS_NONE)
+		return 0;
+	for (; done < count && index + done <= LAST_INDEX; done++) {
+		uint64_t entry = __atomic_load_n((const uint64_t *)(const void *)table + index + done, __ATOMIC_RELAXED);
+		if ((entry ^ mapping->entry[mapping->count - 1]) & ~address)
+			break;
+		physical[done] = entry & PTE_ADDRESS;
+	}
+	return done;
 }

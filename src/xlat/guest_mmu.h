@@ -90,5 +90,12 @@ enum guest_result { GUEST_MAPPED, GUEST_FAULT, GUEST_WAIT };
 enum guest_result guest_mmu_walk(const struct guest_paging *paging, const struct guest_cpu *cpu, const struct guest_access *access,
 				 const struct guest_port *port, struct guest_mapping *mapping);
 
+/*
+ * The same for the 4 KiB pages behind a write to `linear`, which has been granted by way of `mapping`: as many of `count` as stand in the same
+ * table with the same rights and need no bit set. Returns how many, perhaps none; the next is to be walked to. physical[]: their addresses.
+ */
+uint32_t guest_mmu_follow(const struct guest_cpu *cpu, const struct guest_port *port, const struct guest_mapping *mapping, uint64_t linear,
+			  uint32_t count, uint64_t *physical);
+
 static inline bool guest_is_two_level(const struct guest_paging *paging) { return !(paging->cr4 & MMU_CR4_PAE); }
 static inline bool guest_is_long(const struct guest_paging *paging) { return paging->efer & MMU_EFER_LMA; }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A load of one written page a millisecond, and the work that gets done beside it, for a machine of one CPU:
+ * A load of so many written pages a millisecond (one), and the work that gets done beside it, on one CPU:
  *
- *   pacer load PAGES SECONDS    prints for each tenth of a second when it ended (CLOCK_MONOTONIC, ns) and how many rounds of work it had
- *   pacer drain BYTES           reads standard input as a disk would: so many bytes a millisecond. Prints when it began and when it ended
+ *   pacer load PAGES SECONDS [RATE]    prints for each tenth of a second when it ended (CLOCK_MONOTONIC, ns) and how many rounds of work it had
+ *   pacer drain BYTES                  reads standard input as a disk would: so many bytes a millisecond. Prints when it began and when it ended
  */
 #include "guest_util.h"
 
@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define NS_PER_PAGE  1000000u
+#define NS_PER_MS    1000000u
 #define NS_PER_TENTH 100000000u
 #define ROUND        1000u
 
@@ -22,11 +22,11 @@ static volatile uint64_t work;
 
 static int fail(void)
 {
-	perror("pacer load PAGES SECONDS | pacer drain BYTES");
+	perror("pacer load PAGES SECONDS [RATE] | pacer drain BYTES");
 	return 2;
 }
 
-static int load(uint64_t pages, uint64_t tenths)
+static int load(uint64_t pages, uint64_t tenths, uint64_t ns_per_page)
 {
 	size_t bytes = pages * GUEST_PAGE_SIZE;
 	volatile uint8_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
@@ -37,7 +37,7 @@ static int load(uint64_t pages, uint64_t tenths)
 	for (uint64_t tenth = 0; tenth < tenths;) {
 		uint64_t now = guest_now_ns() - start;
 
-		if (now / NS_PER_PAGE > page) {
+		if (now / ns_per_page > page) {
 			memory[page % pages * GUEST_PAGE_SIZE] = 1;
 			page++;
 		}
@@ -65,7 +65,7 @@ static int drain(size_t bytes)
 		uint64_t now = guest_now_ns();
 
 		start = start == 0 ? now : start;
-		next = (next < now ? now : next) + (uint64_t)count * NS_PER_PAGE / bytes;
+		next = (next < now ? now : next) + (uint64_t)count * NS_PER_MS / bytes;
 		if (next > now)
 			usleep((useconds_t)((next - now) / 1000));
 	}
@@ -76,9 +76,10 @@ static int drain(size_t bytes)
 int main(int argc, char **argv)
 {
 	uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 0, second = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;
+	uint64_t rate = argc > 4 ? strtoull(argv[4], NULL, 0) : 1;
 
-	if (first != 0 && second != 0 && strcmp(argv[1], "load") == 0)
-		return load(first, 10 * second);
+	if (first != 0 && second != 0 && rate != 0 && strcmp(argv[1], "load") == 0)
+		return load(first, 10 * second, NS_PER_MS / rate);
 	if (first != 0 && argc == 3 && strcmp(argv[1], "drain") == 0)
 		return drain(first);
 	return fail();

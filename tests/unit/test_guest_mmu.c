@@ -221,12 +221,79 @@ static void test_no_memory(void **s)
 	assert_int_equal(mapping.error, 0);
 }
 
+/* Is each what the walk would come to, without a bit to set? Returns how many there are. */
+static uint32_t follow(const struct guest_paging *paging, const struct guest_access *write, const struct guest_mapping *mapping)
+{
+	uint64_t physical[PAGES];
+	struct guest_access next = *write;
+	uint32_t count = guest_mmu_follow(&cpu, &port, mapping, write->linear, PAGES, physical);
+
+	assert_true(count <= PAGES);
+	memcpy(twin, memory, sizeof(memory));
+	for (uint32_t i = 0; i < count; i++) {
+		struct guest_mapping own;
+		next.linear += PAGE_SIZE;
+		assert_int_equal(guest_mmu_walk(paging, &cpu, &next, &port, &own), GUEST_MAPPED);
+		assert_int_equal(own.shift, PAGE_SHIFT);
+		assert_int_equal(own.physical, physical[i]);
+	}
+	assert_memory_equal(memory, twin, sizeof(memory));
+	return count;
+}
+
+/* Tables whose entries often equal their neighbours but for the address. */
+static void test_follow(void **s)
+{
+	uint32_t followed = 0, granted = 0;
+
+	(void)s;
+	state = 77;
+	for (uint32_t i = 0; i < WALKS; i++) {
+		enum mode mode = (enum mode)(i % MODES);
+		if (i % 256 == 0) {
+			fill(true);
+			for (uint32_t at = 0; at < sizeof(memory) - 8; at += 8)
+				if (draw() % 4)
+					memcpy(&memory[0][0] + at + 8, &memory[0][0] + at, 8);
+		}
+		struct guest_paging paging = random_paging(mode);
+		struct guest_access write = random_access(mode);
+		struct guest_mapping mapping;
+		write.write = true;
+		write.fetch = false;
+		if (guest_mmu_walk(&paging, &cpu, &write, &port, &mapping) != GUEST_MAPPED)
+			continue;
+		granted++;
+		followed += follow(&paging, &write, &mapping);
+	}
+	assert_true(granted > 1000 && followed > 1000);
+}
+
+/* The last entry of a table has none behind it, and an absent table none at all. */
+static void test_follow_to_the_end(void **s)
+{
+	struct guest_access write = { .linear = 510ull << PAGE_SHIFT, .write = true };
+	uint64_t entry = 9 << PAGE_SHIFT | 0x67, physical[PAGES];
+	struct guest_mapping mapping;
+
+	(void)s;
+	make_way(0x67);
+	for (uint32_t i = 0; i < 512; i++)
+		memcpy(memory[3] + i * 8, &entry, 8);
+	assert_int_equal(guest_mmu_walk(&long_mode, &cpu, &write, &port, &mapping), GUEST_MAPPED);
+	assert_int_equal(guest_mmu_follow(&cpu, &port, &mapping, write.linear, PAGES, physical), 1);
+	assert_int_equal(physical[0], 9 << PAGE_SHIFT);
+	access_of[3] = MEM_ACCESS_NONE;
+	assert_int_equal(guest_mmu_follow(&cpu, &port, &mapping, write.linear, PAGES, physical), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two_level),   cmocka_unit_test(test_two_level_pse), cmocka_unit_test(test_pae),
 		cmocka_unit_test(test_four_level),  cmocka_unit_test(test_five_level),    cmocka_unit_test(test_absent_table),
 		cmocka_unit_test(test_shared_table), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_follow),	    cmocka_unit_test(test_follow_to_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

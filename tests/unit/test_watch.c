@@ -218,12 +218,44 @@ static void test_no_frame(void **unused)
 	assert_false(watch_is_open(&watch, gfn(page)));
 	assert_false(watch_take_frame(&watch, &frame));
 	watch_stop(&watch, true);
-	assert_true(watch.failed);
+	assert_int_equal(watch.failed, SCRIM_WATCH_IMAGE);
 	assert_true(watch_is_open(&watch, gfn(page)));
 	assert_true(watch_give_back(&watch));
 	assert_int_equal(mem.free_frames, FAKE_RESERVE_FRAMES);
 	begin(SCRIM_WATCH_IMAGE);
-	assert_false(watch.failed);
+	assert_int_equal(watch.failed, SCRIM_WATCH_NONE);
+	end();
+}
+
+/* A part of the frames, in proportion to what is unread; a quarter of it to the end. */
+static void test_room(void **unused)
+{
+	uint64_t first = FAKE_CHUNK, written = 0, pages = ranges_pages(&machine.ram, RANGE_RAM);
+
+	(void)unused;
+	begin(SCRIM_WATCH_IMAGE);
+	for (; watch_frames(&watch) > FAKE_RESERVE_FRAMES / 2; written++) {
+		assert_true(watch_has_room(&watch, 2));
+		os_writes(first + written);
+	}
+	assert_false(watch_has_room(&watch, 2));
+	for (; watch_frames(&watch) > FAKE_RESERVE_FRAMES / 4; written++) {
+		assert_true(watch_has_room(&watch, 4));
+		os_writes(first + written);
+	}
+	assert_false(watch_has_room(&watch, 4));
+	/* What is let go twice counts once. */
+	for (uint32_t round = 0; round < 2; round++)
+		for (uint64_t i = 0; i < FAKE_CHUNK; i++)
+			watch_let_go(&watch, gfn(2 * FAKE_CHUNK + i));
+	assert_int_equal(watch.unread, pages - FAKE_CHUNK);
+	assert_true(watch_has_room(&watch, 4));
+	watch.unread = 0;
+	while (watch_frames(&watch) > FAKE_RESERVE_FRAMES / 16) {
+		assert_true(watch_has_room(&watch, 4));
+		os_writes(first + written++);
+	}
+	assert_false(watch_has_room(&watch, 4));
 	end();
 }
 
@@ -266,6 +298,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_let_go_gives_back, start, stop),
 		cmocka_unit_test_setup_teardown(test_let_go_where_all_is_open, start, stop),
 		cmocka_unit_test_setup_teardown(test_no_frame, start, stop),
+		cmocka_unit_test_setup_teardown(test_room, start, stop),
 		cmocka_unit_test_setup_teardown(test_displaced_and_lent, start, stop),
 	};
 

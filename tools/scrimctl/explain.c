@@ -118,7 +118,7 @@ static const struct {
 	  "(cpus_lost) in scrimctl status" },
 	{ SCRIM_OP_IMAGE_READ, SCRIM_ENOFRAME,
 	  "the OS wrote more pages than there were free frames for their copies: the image is lost, the machine goes on as "
-	  "before; lend memory with scrimctl lend, or boot with a larger reserve=" },
+	  "before; take it with --paused, lend memory with scrimctl lend, or boot with a larger reserve=" },
 	{ SCRIM_OP_IMAGE_READ, SCRIM_ESTATE, "the image was given up by another scrimctl; run this again" },
 	{ SCRIM_OP_DIRTY, SCRIM_ENOTABLE,
 	  "no memory was left for the tables that note written pages, and none is noted any more; boot with a larger reserve=" },

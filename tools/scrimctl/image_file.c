@@ -3,11 +3,14 @@
  * The file of an image. A regular file is written past the page cache where its file system can (O_DIRECT): each page of
  * the cache that the image itself dirtied would be one more page that is written while the image is taken, and would
  * cost a frame. For that all but the last write is of whole, aligned pages.
+ *
+ * A pipe gets copies: its reader may hand pages on by splice(2), and nobody tells who lends his own (vmsplice(2)) when they may be written again.
  */
 #include "image_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <signal.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
@@ -17,6 +20,7 @@
 
 #define STAGING_BYTES 65536u
 #define ALIGNMENT     4096u
+#define PIPE_BYTES    262144 /* a reader gets more at a time, and this program waits for it less often */
 #define SUFFIX        ".XXXXXX"
 #define ZSTD_LEVEL    1 /* the sooner a page has been read, the fewer are written before */
 
@@ -125,18 +129,43 @@ static bool is_replaceable(const struct session *session, const char *path)
 	return false;
 }
 
-static bool open_partial(struct image_file *file)
+/* A new file under a name beside it: a descriptor, or -1. For root alone: memory holds secrets. */
+static int make_partial(struct image_file *file)
 {
 	size_t size = strlen(file->path) + sizeof(SUFFIX);
-	int flags;
 
 	file->partial = malloc(size);
 	if (file->partial == NULL) {
 		errno = ENOMEM;
-		return false;
+		return -1;
 	}
 	snprintf(file->partial, size, "%s%s", file->path, SUFFIX);
-	file->fd = mkostemp(file->partial, O_CLOEXEC); /* for root alone: memory holds secrets */
+	int fd = mkostemp(file->partial, O_CLOEXEC);
+
+	if (fd < 0) {
+		free(file->partial);
+		file->partial = NULL;
+	}
+	return fd;
+}
+
+/* A new file without a name, of which a killed run leaves nothing: a descriptor, or -1 where the file system has none. */
+static int make_nameless(const struct image_file *file)
+{
+	char *copy = strdup(file->path);
+	int fd = copy == NULL ? -1 : open(dirname(copy), O_TMPFILE | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
+
+	free(copy);
+	return fd;
+}
+
+static bool open_partial(struct image_file *file)
+{
+	int flags;
+
+	file->fd = make_nameless(file);
+	if (file->fd < 0)
+		file->fd = make_partial(file);
 	if (file->fd < 0)
 		return false;
 	flags = fcntl(file->fd, F_GETFL);
@@ -158,6 +187,7 @@ bool image_file_begin(const struct session *session, const char *path, bool comp
 	if (path == NULL) {
 		/* A reader that goes away is an error of a write, so that the watch is ended. */
 		signal(SIGPIPE, SIG_IGN);
+		(void)fcntl(fileno(file->stream), F_SETPIPE_SZ, PIPE_BYTES);
 		return true;
 	}
 	if (!open_partial(file)) {
@@ -182,19 +212,38 @@ static bool write_tail(struct image_file *file)
 	return write_staged(file);
 }
 
+static bool link_to(const struct image_file *file, const char *name)
+{
+	char self[sizeof("/proc/self/fd/-2147483648")];
+
+	/* The first is for root alone, the second needs /proc. */
+	if (linkat(file->fd, "", AT_FDCWD, name, AT_EMPTY_PATH) == 0)
+		return true;
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", file->fd);
+	return errno == ENOENT && linkat(AT_FDCWD, self, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+/* The file has a name, its own or one beside it. */
+static bool give_name(struct image_file *file)
+{
+	int fd;
+
+	if (file->partial != NULL || link_to(file, file->path))
+		return true;
+	/* A link replaces nothing, a rename does: by a name that is free. */
+	fd = errno == EEXIST ? make_partial(file) : -1;
+	if (fd < 0)
+		return false;
+	close(fd);
+	return unlink(file->partial) == 0 && link_to(file, file->partial);
+}
+
 static bool put_in_place(struct image_file *file)
 {
-	int fd = file->fd;
+	bool good = fdatasync(file->fd) == 0 && give_name(file) &&
+		    (file->partial == NULL || rename(file->partial, file->path) == 0);
 
-	file->fd = -1;
-	if (fdatasync(fd) != 0) {
-		complain_write(file, errno);
-		close(fd);
-		return false;
-	}
-	if (close(fd) != 0 || rename(file->partial, file->path) != 0)
-		return complain_write(file, errno);
-	return true;
+	return good || complain_write(file, errno);
 }
 
 bool image_file_finish(struct image_file *file)
@@ -205,6 +254,10 @@ bool image_file_finish(struct image_file *file)
 		good = complain_write(file, errno);
 	if (good && file->path != NULL)
 		good = put_in_place(file);
+	if (good && file->fd >= 0) {
+		good = close(file->fd) == 0 || complain_write(file, errno);
+		file->fd = -1;
+	}
 	if (good)
 		release(file);
 	else

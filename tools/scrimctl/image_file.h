@@ -12,7 +12,7 @@ struct image_file {
 	const struct session *session;
 	const char *path; /* NULL: to `stream` */
 	FILE *stream;
-	char *partial; /* the name until it is complete */
+	char *partial; /* the name until it is complete; NULL: it needs none */
 	int fd;
 	bool direct; /* past the page cache */
 	ZSTD_CCtx *zstd; /* NULL: as it is */
@@ -22,7 +22,7 @@ struct image_file {
 };
 
 /*
- * Begins the file `path` under a temporary name beside it, or, where `path` is NULL, writes to session->out. To be
+ * Begins the file `path` without a name, or where the file system has no such files under a temporary one beside it, or, where `path` is NULL, writes to session->out. To be
  * ended by image_file_finish() or image_file_abandon(). False after a complaint; then there is nothing to end.
  */
 bool image_file_begin(const struct session *session, const char *path, bool compress,

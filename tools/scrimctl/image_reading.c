@@ -26,11 +26,11 @@ static void touch_buffer(const struct image_reading *reading)
 		((volatile uint8_t *)reading->buffer)[i * PAGE_BYTES] = 0;
 }
 
-bool image_reading_begin(const struct session *session, struct image_reading *reading)
+bool image_reading_begin(const struct session *session, bool paused, struct image_reading *reading)
 {
 	void *buffer = mmap(NULL, BUFFER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	*reading = (struct image_reading){ .session = session, .buffer = buffer };
+	*reading = (struct image_reading){ .session = session, .paused = paused, .buffer = buffer };
 	if (buffer != MAP_FAILED && mlock(buffer, BUFFER_BYTES) == 0) {
 		touch_buffer(reading);
 		return true;
@@ -47,11 +47,15 @@ void image_reading_end(struct image_reading *reading)
 	munmap(reading->buffer, BUFFER_BYTES);
 }
 
-static void complain_refused(const struct session *session, const struct reply *reply)
+static void complain_refused(const struct session *session, bool paused, const struct reply *reply)
 {
 	if (reply->status == SCRIM_ESTATE)
 		complain(session, "snapshot failed: another program ended it, by devirtualize or snapshot --cancel; run it "
 				  "again when that is done");
+	else if (reply->status == SCRIM_ENOFRAME && paused)
+		complain(session, "snapshot failed: what does not wait wrote more pages than there were free frames for "
+				  "their copies: the image is lost, the machine goes on as before; write to a faster "
+				  "place, lend memory with scrimctl lend, or boot with a larger reserve=");
 	else
 		explain(session, "snapshot failed", SCRIM_OP_IMAGE_READ, reply);
 }
@@ -75,7 +79,7 @@ bool image_reading_pages(const struct image_reading *reading, uint64_t address, 
 	if (done < pages && reply.status == SCRIM_OK)
 		reply.status = SCRIM_EFAULT;
 	if (done < pages)
-		complain_refused(reading->session, &reply);
+		complain_refused(reading->session, reading->paused, &reply);
 	return done == pages;
 }
 
@@ -88,7 +92,7 @@ static bool read_cpu(const struct session *session, uint64_t index, struct core_
 
 		*there = reply.status != SCRIM_EINVAL;
 		if (reply.status != SCRIM_OK && *there) {
-			complain_refused(session, &reply);
+			complain_refused(session, false, &reply);
 			return false;
 		}
 		cpu->registers[i] = reply.result0;

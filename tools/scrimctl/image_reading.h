@@ -7,11 +7,12 @@
 /* Pages that come through one buffer of this program's. */
 struct image_reading {
 	const struct session *session;
+	bool paused;     /* writes wait for it already: not to be advised */
 	uint8_t *buffer; /* SCRIM_IMAGE_READ_MAX pages, locked into memory */
 };
 
 /* False after a complaint; then there is nothing to end. */
-bool image_reading_begin(const struct session *session, struct image_reading *reading) MUST_CHECK;
+bool image_reading_begin(const struct session *session, bool paused, struct image_reading *reading) MUST_CHECK;
 void image_reading_end(struct image_reading *reading);
 
 /*

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "image_file.h"
 #include "image_reading.h"
@@ -17,6 +18,11 @@
 /* A rate that is only there to make a number of frames imaginable. */
 #define ASSUMED_BYTES_PER_SECOND (100u << 20)
 
+/* What writes on a busy machine without waiting (this program, the kernel's interrupts): some 500 pages; and waiting ones have the first half. */
+#define PAUSED_FRAMES 1024u
+
+#define PRIORITY_MOST (-20)
+
 struct snapshot {
 	struct image_file file;
 	struct image_reading reading;
@@ -25,6 +31,7 @@ struct snapshot {
 	uint64_t pages;
 	uint64_t copies;
 	double seconds;
+	double waited; /* seconds, by all CPUs */
 };
 
 static bool complain_interrupted(const struct session *session)
@@ -70,6 +77,16 @@ static bool plan_ram(const struct session *session, struct snapshot *snapshot)
 	return good;
 }
 
+static const char *advice(const struct snapshot *snapshot, uint64_t frames)
+{
+	if (snapshot->watching.writes != SCRIM_WRITES_WAIT)
+		return "scrimctl lend gives more, with --paused writes wait";
+	if (frames < PAUSED_FRAMES)
+		return "where it is more, writes wait, but that is too few on a busy machine for what does not wait: scrimctl "
+		       "lend gives more";
+	return "where it is more, writes wait";
+}
+
 /* What the frames at hand allow, before anything becomes read-only. */
 static bool announce(const struct session *session, const struct snapshot *snapshot)
 {
@@ -84,8 +101,9 @@ static bool announce(const struct session *session, const struct snapshot *snaps
 	text_duration(duration, snapshot->pages * 1000000 / per_second);
 	fprintf(session->out,
 		"%" PRIu64 " frame(s) at hand: %s of pages may be written before they have been read. Read at 100 MiB/s, "
-		"%s take %s: up to %" PRIu64 " page(s) a second; scrimctl lend gives more\n",
-		frames, room, ram, duration, snapshot->pages == 0 ? 0 : frames * per_second / snapshot->pages);
+		"%s take %s: up to %" PRIu64 " page(s) a second; %s\n",
+		frames, room, ram, duration, snapshot->pages == 0 ? 0 : frames * per_second / snapshot->pages,
+		advice(snapshot, frames));
 	fflush(session->out);
 	return true;
 }
@@ -152,11 +170,22 @@ static bool write_ram(const struct session *session, struct snapshot *snapshot)
 	return good;
 }
 
+static bool read_figures(const struct session *session, struct snapshot *snapshot)
+{
+	uint64_t ticks, hz;
+
+	if (!request_info(session, SCRIM_INFO_IMAGE_COPIES, &snapshot->copies) ||
+	    !request_info(session, SCRIM_INFO_IMAGE_WAITED_TSC, &ticks) || !request_info(session, SCRIM_INFO_TSC_HZ, &hz))
+		return false;
+	snapshot->waited = hz == 0 ? 0 : (double)ticks / (double)hz;
+	return true;
+}
+
 /* From the instant to the last page; nothing is read-only behind it. */
 static bool watch_and_write(const struct session *session, struct snapshot *snapshot)
 {
 	bool good = watching_begin(session, &snapshot->watching) && write_head(session, snapshot) &&
-		    write_ram(session, snapshot) && request_info(session, SCRIM_INFO_IMAGE_COPIES, &snapshot->copies);
+		    write_ram(session, snapshot) && read_figures(session, snapshot);
 
 	return watching_end(session, &snapshot->watching) && good;
 }
@@ -170,6 +199,8 @@ static void report(const struct session *session, const struct snapshot *snapsho
 		" page(s) were copied because they were written meanwhile; %s written\n",
 		text_bytes(ram, snapshot->pages * PAGE_BYTES), snapshot->plan.cpu_count, snapshot->seconds,
 		snapshot->copies, text_bytes(size, snapshot->file.bytes));
+	if (snapshot->watching.writes == SCRIM_WRITES_WAIT)
+		fprintf(session->out, "writes waited for it for %.1f s, of all CPUs together\n", snapshot->waited);
 }
 
 static enum exit_code take(const struct session *session, struct snapshot *snapshot)
@@ -195,15 +226,20 @@ static enum exit_code take(const struct session *session, struct snapshot *snaps
 
 enum exit_code snapshot_take(const struct session *session, const struct snapshot_options *options)
 {
-	struct snapshot snapshot = { .watching = { .verb = "snapshot", .kind = SCRIM_WATCH_IMAGE } };
+	struct snapshot snapshot = { .watching = { .verb = "snapshot",
+						   .kind = SCRIM_WATCH_IMAGE,
+						   .writes = options->paused ? SCRIM_WRITES_WAIT : SCRIM_WRITES_GO_ON } };
 	struct session aside = *session;
 	enum exit_code code = EXIT_REFUSED;
 
+	/* Programs whose writes wait are busy to the OS, and would have this one wait for its turn. It may be refused, and does without. */
+	if (options->paused)
+		(void)setpriority(PRIO_PROCESS, 0, PRIORITY_MOST);
 	/* The words must not get into the image. */
 	aside.out = options->path == NULL ? session->err : session->out;
 	if (!image_file_begin(session, options->path, options->compress, &snapshot.file))
 		return EXIT_REFUSED;
-	if (!image_reading_begin(session, &snapshot.reading)) {
+	if (!image_reading_begin(session, options->paused, &snapshot.reading)) {
 		image_file_abandon(&snapshot.file);
 		return EXIT_REFUSED;
 	}

@@ -16,7 +16,7 @@ static bool parse_words(const struct session *session, const char *path, const c
 {
 	size_t word;
 
-	if (cancel && (path != NULL || compress != NULL)) {
+	if (cancel && (path != NULL || compress != NULL || options->paused)) {
 		complain(session, "--cancel goes with no other option; see scrimctl snapshot --help");
 		return false;
 	}
@@ -38,11 +38,12 @@ static bool parse_words(const struct session *session, const char *path, const c
 static enum exit_code run_snapshot(const struct session *session, int argc, char **argv)
 {
 	const char *path = NULL, *compress = NULL;
-	struct snapshot_options options;
+	struct snapshot_options options = { 0 };
 	bool cancel = false;
 	const struct option_spec specs[] = {
 		{ .name = "-o", .value = &path },
 		{ .name = "--compress", .value = &compress },
+		{ .name = "--paused", .flag = &options.paused },
 		{ .name = "--cancel", .flag = &cancel },
 		{ .name = NULL },
 	};
@@ -76,6 +77,7 @@ const struct verb verb_snapshot = {
 		"  -o FILE          where to; the file has this name once it is complete. Only root may read it\n"
 		"  -o -             to the standard output; words go to the standard error then\n"
 		"  --compress zstd  a zstd stream of it\n"
+		"  --paused         where frames get short, what writes to memory waits for the image: slower, with few frames\n"
 		"  --cancel         end what a killed snapshot or dirty has left: nothing is read-only any more\n"
 		"\n"
 		"Example: scrimctl snapshot -o - --compress zstd | ssh host 'cat > image.zst'\n",

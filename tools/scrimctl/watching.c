@@ -51,7 +51,7 @@ bool watching_enter(const struct session *session, struct watching *watching)
 
 bool watching_begin(const struct session *session, struct watching *watching)
 {
-	struct reply reply = request(session, SCRIM_OP_WATCH, watching->kind, 0);
+	struct reply reply = request(session, SCRIM_OP_WATCH, watching->kind, watching->writes);
 
 	if (reply.status != SCRIM_OK) {
 		explain(session, watching->verb, SCRIM_OP_WATCH, &reply);

@@ -10,6 +10,7 @@
 struct watching {
 	const char *verb; /* "snapshot" */
 	enum scrim_watch kind;
+	enum scrim_writes writes;
 
 	/* Zeroed at first. */
 	bool virtualized; /* by this run, so that this run devirtualizes */

@@ -143,6 +143,8 @@ static uint64_t info(const struct fake *fake, uint64_t what)
 		return fake->watch.frames;
 	case SCRIM_INFO_IMAGE_COPIES:
 		return 77;
+	case SCRIM_INFO_IMAGE_WAITED_TSC:
+		return info(fake, SCRIM_INFO_TSC_HZ) / 4;
 	default:
 		return 1000 + what; /* told apart in the output */
 	}
@@ -383,17 +385,17 @@ static void do_abort(struct fake *fake)
 	fake->memory.remapping = (struct range){ 0, 0 };
 }
 
-static uint32_t do_watch(struct fake *fake, uint64_t kind, uint64_t result[2])
+static uint32_t do_watch(struct fake *fake, const uint64_t argument[2], uint64_t result[2])
 {
 	uint64_t cpus = 0;
 
-	if (kind != SCRIM_WATCH_NONE && fake->state != SCRIM_VIRTUALIZED) {
+	if (argument[0] != SCRIM_WATCH_NONE && fake->state != SCRIM_VIRTUALIZED) {
 		result[0] = fake_state(fake);
 		return SCRIM_ESTATE;
 	}
 	for (unsigned i = 0; i < fake->cpu_count; i++)
 		cpus += in_os(&fake->cpus[i]);
-	return fake_watch_begin(&fake->watch, kind, cpus, result);
+	return fake_watch_begin(&fake->watch, argument, cpus, result);
 }
 
 static uint32_t do_image_cpu(const struct fake *fake, const uint64_t argument[2], uint64_t result[2])
@@ -411,7 +413,7 @@ static uint32_t do_watched(struct fake *fake, uint32_t op, const uint64_t argume
 
 	switch (op) {
 	case SCRIM_OP_WATCH:
-		return do_watch(fake, argument[0], result);
+		return do_watch(fake, argument, result);
 	case SCRIM_OP_IMAGE_READ:
 		status = fake_image_read(&fake->watch, argument, result);
 		result[0] = status == SCRIM_ESTATE ? fake_state(fake) : result[0];

@@ -34,15 +34,20 @@ bool fake_is_written(uint64_t page)
 	return page % 5 == 0;
 }
 
-uint32_t fake_watch_begin(struct fake_watch *watch, uint64_t kind, uint64_t cpus, uint64_t result[2])
+uint32_t fake_watch_begin(struct fake_watch *watch, const uint64_t argument[2], uint64_t cpus, uint64_t result[2])
 {
-	if (kind >= SCRIM_WATCH_COUNT)
+	uint64_t kind = argument[0];
+
+	if (kind >= SCRIM_WATCH_COUNT || argument[1] >= SCRIM_WRITES_COUNT ||
+	    (argument[1] != SCRIM_WRITES_GO_ON && kind != SCRIM_WATCH_IMAGE))
 		return SCRIM_EINVAL;
 	if (kind != SCRIM_WATCH_NONE && watch->kind != SCRIM_WATCH_NONE)
 		return SCRIM_EWATCH;
 	watch->begun += kind != SCRIM_WATCH_NONE;
 	watch->ended += watch->kind != SCRIM_WATCH_NONE;
 	watch->kind = (enum scrim_watch)kind;
+	if (kind != SCRIM_WATCH_NONE)
+		watch->writes = (enum scrim_writes)argument[1];
 	watch->failed = false;
 	if (kind != SCRIM_WATCH_NONE)
 		watch->next = watch->reads = 0;

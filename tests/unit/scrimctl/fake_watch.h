@@ -13,6 +13,7 @@
 
 struct fake_watch {
 	enum scrim_watch kind;
+	enum scrim_writes writes;
 	bool failed;           /* out of frames */
 	uint64_t frames;       /* at hand */
 	uint64_t reads;        /* pages that were let go */
@@ -35,6 +36,6 @@ uint64_t fake_image_register(uint64_t cpu, uint64_t which);
 bool fake_is_written(uint64_t page);
 
 /* The operations, once the state allows them: a status. */
-uint32_t fake_watch_begin(struct fake_watch *watch, uint64_t kind, uint64_t cpus, uint64_t result[2]);
+uint32_t fake_watch_begin(struct fake_watch *watch, const uint64_t argument[2], uint64_t cpus, uint64_t result[2]);
 uint32_t fake_image_read(struct fake_watch *watch, const uint64_t argument[2], uint64_t result[2]);
 uint32_t fake_dirty(const struct fake_watch *watch, uint64_t address, uint64_t result[2]);

@@ -173,6 +173,8 @@ static void test_image(void **state)
 	assert_printed("1000 frame(s) at hand: 3.9 MiB of pages may be written before they have been read");
 	assert_printed("image of 188.0 KiB and 4 CPU(s), as of one instant");
 	assert_printed("77 page(s) were copied");
+	assert_null(strstr(out, "waited"));
+	assert_int_equal(fake->watch.writes, SCRIM_WRITES_GO_ON);
 	assert_nothing_watched(SCRIM_NATIVE);
 	assert_int_equal(fake->watch.reads, SMALL_PAGES);
 	data = read_file(path, &size);
@@ -231,6 +233,23 @@ static void test_image_to_pipe(void **state)
 		    (Elf64_Phdr){ .p_paddr = 0x40000000, .p_vaddr = 0x40000000, .p_filesz = 0x10000 });
 }
 
+static void test_paused(void **state)
+{
+	(void)state;
+	strcat(line, " --paused");
+	assert_done(line);
+	assert_int_equal(fake->watch.writes, SCRIM_WRITES_WAIT);
+	assert_printed("where it is more, writes wait, but that is too few on a busy machine");
+	assert_printed("writes waited for it for 0.2 s, of all CPUs together");
+	assert_nothing_watched(SCRIM_NATIVE);
+	fake->watch.frames = 2000;
+	assert_done(line);
+	assert_printed("where it is more, writes wait\n");
+	fake->watch.fail_at = 20;
+	assert_refused(line, "what does not wait wrote more pages");
+	assert_nothing_watched(SCRIM_NATIVE);
+}
+
 static void test_refused(void **state)
 {
 	(void)state;
@@ -256,7 +275,7 @@ static void test_out_of_frames(void **state)
 {
 	(void)state;
 	fake->watch.fail_at = 20;
-	assert_refused(line, "scrimctl lend");
+	assert_refused(line, "take it with --paused, lend memory with scrimctl lend");
 	assert_nothing_watched(SCRIM_NATIVE);
 	assert_int_not_equal(access(path, F_OK), 0);
 	fake->watch.fail_at = 0;
@@ -341,6 +360,21 @@ static void test_killed(void **state)
 	assert_done("devirtualize");
 }
 
+/* In memory, which has files without a name. */
+static void test_killed_leaves_no_file(void **state)
+{
+	char place[] = "/dev/shm/test_snapshot.XXXXXX";
+
+	(void)state;
+	assert_non_null(mkdtemp(place));
+	snprintf(line, sizeof(line), "snapshot -o %s/image", place);
+	fake_virtualize(fake, 0);
+	fake->kill_at = 200;
+	assert_int_equal(run_in_child(line), FAKE_KILLED);
+	assert_int_equal(fake->watch.kind, SCRIM_WATCH_IMAGE);
+	assert_int_equal(rmdir(place), 0);
+}
+
 static void test_usage(void **state)
 {
 	(void)state;
@@ -349,16 +383,18 @@ static void test_usage(void **state)
 	assert_usage("snapshot -o");
 	assert_usage("snapshot -o image --compress gzip");
 	assert_usage("snapshot --cancel -o image");
+	assert_usage("snapshot --cancel --paused");
 }
 
 int tests_of_snapshot(void)
 {
 	const struct CMUnitTest tests[] = {
 		SNAPSHOT_TEST(test_image),	  SNAPSHOT_TEST(test_image_plain),
-		SNAPSHOT_TEST(test_image_to_pipe), SNAPSHOT_TEST(test_refused),
+		SNAPSHOT_TEST(test_image_to_pipe), SNAPSHOT_TEST(test_paused),
+		SNAPSHOT_TEST(test_refused),
 		SNAPSHOT_TEST(test_out_of_frames), SNAPSHOT_TEST(test_refused_on_the_way),
 		SNAPSHOT_TEST(test_interrupted),  SNAPSHOT_TEST(test_killed),
-		SNAPSHOT_TEST(test_usage),
+		SNAPSHOT_TEST(test_killed_leaves_no_file), SNAPSHOT_TEST(test_usage),
 	};
 
 	return cmocka_run_group_tests_name("snapshot", tests, NULL, NULL);

@@ -216,16 +216,16 @@ static uint32_t backend_faults(uint64_t backend)
 	return if_so(!machine.cpu[0].v2m && (backend == SCRIM_BACKEND_SHADOW || backend == SCRIM_BACKEND_VTLB), NOTABLE);
 }
 
-static uint32_t begin_faults(uint64_t kind)
+static uint32_t begin_faults(uint64_t kind, uint64_t writes)
 {
 	if (kind == SCRIM_WATCH_NONE)
 		return 0;
-	return if_so(kind >= SCRIM_WATCH_COUNT, INVALID) | moving_faults(SCRIM_VIRTUALIZED);
+	return if_so(kind >= SCRIM_WATCH_COUNT || writes >= SCRIM_WRITES_COUNT, INVALID) | if_so(kind == SCRIM_WATCH_DIRTY && writes, INVALID) | moving_faults(SCRIM_VIRTUALIZED);
 }
 
 static uint32_t reading_faults(enum scrim_watch kind, uint32_t failed)
 {
-	return machine.watch.failed ? failed : if_so(machine.watch.kind != kind, STATE);
+	return machine.watch.failed == kind ? failed : if_so(machine.watch.kind != kind, STATE);
 }
 
 static uint32_t image_faults(uint64_t first, uint64_t buffer)
@@ -281,7 +281,7 @@ static uint32_t faults_of(uint32_t op, uint64_t first, uint64_t second)
 	case SCRIM_OP_UNLEND:
 		return unlend_faults(first, second);
 	case SCRIM_OP_WATCH:
-		return begin_faults(first);
+		return begin_faults(first, second);
 	case SCRIM_OP_IMAGE_READ:
 		return image_faults(first, second);
 	case SCRIM_OP_IMAGE_CPU:

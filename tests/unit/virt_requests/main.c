@@ -92,6 +92,7 @@ int main(void)
 		cmocka_unit_test(test_copies_side_by_side),
 		cmocka_unit_test(test_share_without_reserve),
 		cmocka_unit_test(test_late_for_a_meeting),
+		cmocka_unit_test(test_writes_wait),
 	};
 
 	if (!sim_map_memory()) {

@@ -219,8 +219,11 @@ static uint64_t fetch_pages(void)
 
 static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 {
-	static const uint64_t counts[] = { 1, 16, 7, 2, 1 | SCRIM_IMAGE_KEEP, 16 | SCRIM_IMAGE_KEEP, 0, 17, SCRIM_IMAGE_KEEP };
-	static const uint64_t buffers[] = { 0, 0, 0, PAGE_SIZE, 14 * PAGE_SIZE, 15 * PAGE_SIZE, 16 * PAGE_SIZE, 8 };
+	static const uint64_t counts[] = { 1, SCRIM_IMAGE_READ_MAX, 7, 2, 1 | SCRIM_IMAGE_KEEP, SCRIM_IMAGE_READ_MAX | SCRIM_IMAGE_KEEP,
+					    0, SCRIM_IMAGE_READ_MAX + 1, SCRIM_IMAGE_KEEP };
+	static const uint64_t buffers[] = { 0, 0, 0, PAGE_SIZE, (SCRIM_IMAGE_READ_MAX - 2) * PAGE_SIZE, (SCRIM_IMAGE_READ_MAX - 1) * PAGE_SIZE,
+					     SCRIM_IMAGE_READ_MAX * PAGE_SIZE, 8 };
+	static const uint64_t writes[] = { SCRIM_WRITES_GO_ON, SCRIM_WRITES_GO_ON, SCRIM_WRITES_WAIT, SCRIM_WRITES_WAIT, SCRIM_WRITES_COUNT };
 	static const uint64_t fractions[] = { 65536, 32768, 8192, 600, 1, 0, 65537 };
 
 	switch (op) {
@@ -247,6 +250,10 @@ static void fetch_arguments(enum scrim_op op, uint64_t argument[2])
 		break;
 	case SCRIM_OP_UNLEND:
 		fetch_lent(argument);
+		break;
+	case SCRIM_OP_WATCH:
+		argument[0] = fetch(1) % (SCRIM_WATCH_COUNT + 1);
+		argument[1] = writes[fetch(1) % ARRAY_SIZE(writes)];
 		break;
 	case SCRIM_OP_IMAGE_READ:
 		argument[0] = fetch_address();

@@ -329,11 +329,16 @@ static void make_late(void)
 	home(0, 200);
 }
 
-static void watch(uint32_t kind)
+static void watch_by(uint32_t kind, uint32_t writes)
 {
 	put_request(SCRIM_OP_WATCH, 0);
 	put(kind);
-	put(0);
+	put(2 * writes);
+}
+
+static void watch(uint32_t kind)
+{
+	watch_by(kind, SCRIM_WRITES_GO_ON);
 }
 
 /* Reads pages of an image; some are to be kept, and read again. */
@@ -374,7 +379,7 @@ static void make_image(void)
 	read_image(BESIDE | WITHIN, 1);
 	watch(SCRIM_WATCH_NONE);
 	touch(0);
-	watch(SCRIM_WATCH_IMAGE);
+	watch_by(SCRIM_WATCH_IMAGE, SCRIM_WRITES_WAIT);
 	touch(BESIDE | WITHIN);
 	put_kind(SCRIPT_OFFLINE, 2);
 	devirtualize(0, 0, 0);

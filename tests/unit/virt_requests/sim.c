@@ -282,9 +282,20 @@ static void make_memory(const struct sim_config *config)
 
 uint8_t sim_buffer[SIM_CPUS][SCRIM_IMAGE_READ_MAX * PAGE_SIZE];
 
-uint8_t *guest_memory_writable(const struct cpu *self, uint64_t linear)
+uint32_t guest_memory_buffer(const struct cpu *self, uint64_t linear, uint32_t count, uint8_t **page)
 {
-	return linear < sizeof(sim_buffer[0]) ? sim_buffer[self->index] + linear : NULL;
+	uint32_t done = 0;
+
+	for (; done < count && linear < sizeof(sim_buffer[0]); done++, linear += PAGE_SIZE)
+		page[done] = sim_buffer[self->index] + linear;
+	return done;
+}
+
+/* A program of its own on each CPU. */
+uint64_t guest_memory_space(const struct cpu *self, bool *is_user)
+{
+	*is_user = true;
+	return self->index;
 }
 
 mfn_t guest_memory_frame(void *context, gfn_t page, enum mem_access *access)

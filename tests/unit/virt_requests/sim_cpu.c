@@ -359,6 +359,12 @@ static void intercept_cr3_load(struct cpu *cpu, bool on)
 	(void)cpu, (void)on;
 }
 
+static bool guest_is_interruptible(const struct cpu *cpu)
+{
+	(void)cpu;
+	return true;
+}
+
 static bool guest_is_paging(const struct cpu *cpu)
 {
 	return cpu->arrived;
@@ -379,7 +385,8 @@ static void save_registers(struct cpu *cpu, uint64_t *to)
 #define VENDOR_OPS                                                                                                       \
 	.nested_format = &pte_npt, .set_backend = set_backend, .can_shadow = can_shadow, .flush = flush,                 \
 	.intercept_apic_msrs = intercept_apic_msrs, .intercept_cr3_load = intercept_cr3_load,                            \
-	.save_registers = save_registers, .guest_is_paging = guest_is_paging, .guest_idt_limit = guest_idt_limit
+	.save_registers = save_registers, .guest_is_interruptible = guest_is_interruptible,                               \
+	.guest_is_paging = guest_is_paging, .guest_idt_limit = guest_idt_limit
 
 /* AMD's kind, and Intel's. */
 static const struct vendor_ops vendor[] = { { .id = SCRIM_VENDOR_AMD, VENDOR_OPS },

@@ -4,10 +4,12 @@
 
 #include "together.h"
 
+#include "hw/delay.h"
 #include "hw/insn.h"
 #include "os.h"
 #include "sim.h"
 #include "virt/request.h"
+#include "virt/waiting.h"
 
 #define FRAMES 48u
 #define COPY_PAUSES 50u
@@ -219,5 +221,64 @@ void test_late_for_a_meeting(void **unused)
 	sim_make_deaf(&machine.cpu[1], 0);
 	sim_finish();
 	assert_int_equal(ask(0, SCRIM_OP_PAUSED, 0, 0), SCRIM_OK);
+	come_home();
+}
+
+/* CPU 1 writes pages from `page` on, so many, beside a reader that lets go of none. */
+static void write_pages(uint64_t page, uint64_t count)
+{
+	assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, MIB(4) | SCRIM_IMAGE_KEEP | 1, 0), SCRIM_OK);
+	for (uint64_t i = 0; i < count; i++, page += PAGE_SIZE) {
+		const struct sim_task task = { .run = os_task_write, .argument = { page, page } };
+
+		sim_give(&machine.cpu[1], &task);
+		sim_finish();
+	}
+}
+
+/* No write goes on while the reader comes; one does where it has not for 50 ms, and the next as much later. */
+static void check_held(gfn_t page)
+{
+	for (uint32_t came = 0; came < 1000; came++) {
+		assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, MIB(4) | SCRIM_IMAGE_KEEP | 1, 0), SCRIM_OK);
+		assert_true(waiting_holds(&machine.cpu[1], page));
+	}
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t start = i == 0 ? machine.waiting.reader_tsc : machine.cpu[1].went_on_tsc;
+		while (waiting_holds(&machine.cpu[1], page))
+			continue;
+		uint64_t ms = (rdtsc() - start) / (delay_tsc_hz() / 1000);
+		assert_in_range(ms, 50, 110); /* each look at the clock is 20 */
+	}
+}
+
+/* Where frames get few a write waits; where there are none the image is lost. */
+void test_writes_wait(void **unused)
+{
+	const uint64_t first = MIB(2);
+
+	(void)unused;
+	start(FRAMES);
+	assert_int_equal(ask(0, SCRIM_OP_WATCH, SCRIM_WATCH_DIRTY, SCRIM_WRITES_WAIT), SCRIM_EINVAL);
+	assert_int_equal(ask(0, SCRIM_OP_WATCH, SCRIM_WATCH_IMAGE, SCRIM_WRITES_WAIT), SCRIM_OK);
+	write_pages(first, FRAMES / 4);
+	assert_int_equal(machine.waiting.tsc, 0);
+	for (uint64_t page = first + FRAMES / 4 * PAGE_SIZE; watch_has_room(&machine.watch, 4); page += PAGE_SIZE)
+		write_pages(page, 1);
+	check_held(gfn_of_address(MIB(3)));
+	write_pages(MIB(3), 2);
+	assert_int_equal(machine.watch.kind, SCRIM_WATCH_IMAGE);
+	assert_true(machine.waiting.tsc > 0);
+	assert_int_equal(ask(0, SCRIM_OP_INFO, SCRIM_INFO_IMAGE_WAITED_TSC, 0), SCRIM_OK);
+	assert_int_equal(answered[0].result[0], machine.waiting.tsc);
+	assert_int_equal(ask(0, SCRIM_OP_INFO, SCRIM_INFO_KICKS_OUT, 0), SCRIM_OK);
+	assert_int_equal(answered[0].result[0], machine.count.kicks_out);
+	assert_int_not_equal(machine.count.kicks_out, machine.watch.copied);
+	assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, first | 1, 0), SCRIM_OK);
+	assert_true(os_was(first, sim_buffer[0]));
+	write_pages(MIB(3) + 2 * PAGE_SIZE, FRAMES);
+	assert_int_equal(machine.watch.kind, SCRIM_WATCH_NONE);
+	assert_int_equal(ask(0, SCRIM_OP_IMAGE_READ, first | 1, 0), SCRIM_ENOFRAME);
+	assert_int_equal(ask(0, SCRIM_OP_DIRTY, first, 0), SCRIM_ESTATE);
 	come_home();
 }

@@ -7,3 +7,4 @@ void test_waiter_comes_first(void **unused);
 void test_copies_side_by_side(void **unused);
 void test_share_without_reserve(void **unused);
 void test_late_for_a_meeting(void **unused);
+void test_writes_wait(void **unused);
