@@ -23,6 +23,7 @@ SEED = 1
 TIMEOUT = 1800
 
 LOADS = {  # sections of tests/guest/work.c, and what all of their operations are
+    "hash": "8 MiB hashed as by SHA-2",
     "exec": "fork+exec x300",
     "fault": "page faults 64K",
     "cow": "fork + COW 4x4K",
@@ -33,7 +34,7 @@ LOADS = {  # sections of tests/guest/work.c, and what all of their operations ar
 }
 BACKENDS = ("nested", "shadow", "vtlb")  # of `scrimctl virtualize --backend`, in the order of the table's columns
 QUIETLY = 'quietly() { "$@" >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }; }\n'
-LOOK_AT_NOTHING = "true"
+LOOK_AT_NOTHING = 'echo "counters {}"'
 LOOK_AT_SCRIM = 'echo "counters $(scrimctl status --json | tr -d "\\n")"'
 
 
@@ -54,10 +55,10 @@ def measure(phase, percent, look=LOOK_AT_NOTHING):
             f"work --percent {percent} --section $load --around '{look}' || exit\ndone\n")
 
 
-def bare(machine_of, percent=100):
+def bare(machine_of, percent=100, kernel="cloud"):
     """{"bare": {load: Seen}}"""
     script = measure("warm-up", percent) + measure("bare", percent)
-    return parsed(switch_cost.counted(machine_of, SEED, script, scrim=False, memory=MEMORY, timeout=TIMEOUT))
+    return parsed(switch_cost.counted(machine_of, SEED, script, scrim=False, kernel=kernel, memory=MEMORY, timeout=TIMEOUT))
 
 
 def scrim_script(percent, backends=BACKENDS):
