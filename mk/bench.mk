@@ -5,6 +5,7 @@ BENCH_GIB ?= 256
 BENCH_FLAGS ?=
 BENCH_PACKAGES := gnuplot-nox
 BENCH_STAMP := $(BUILD)/images/xen
+BENCH_ORDER := switch homecoming memory boot host backends plot
 BENCH_RUN := $(Q)BUILD=$(BUILD) python3 bench
 
 $(BENCH_STAMP): bench/fetch_xen.sh | $(SETUP_STAMP)
@@ -24,7 +25,8 @@ bench-parts: setup
 
 # One after another: a machine has the host to itself, as far as this can see to it.
 bench: bench-parts ## all comparisons: bench/results, and the tables of docs/performance.md; one machine at a time
-	$(Q)$(foreach part,switch homecoming memory boot host backends plot,$(MAKE) --no-print-directory bench-$(part) &&) true
+	$(Q)begin=$$(date +%s); $(foreach part,$(BENCH_ORDER),$(MAKE) --no-print-directory bench-$(part) &&) \
+		echo "bench: $$(( ($$(date +%s) - begin) / 60 )) minutes in all"
 
 bench-engine: $(BUILD)/bench/engine ## planning, bookkeeping, hashing and copying, a page, for up to BENCH_GIB (256) of displaced memory
 	$(Q)$(BUILD)/bench/engine $(BENCH_GIB)
