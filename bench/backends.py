@@ -127,7 +127,8 @@ def report(measured, phases, options):
     text += table(list(phases), lambda phase, load: f"{slower(measured, phase, [load]):.2f}", lambda phase: f"{slower(measured, phase, LOADS):.2f}")
     text += "\nExits an operation (word, fork+exec, page, page, mprotect, system call, round trip, read):\n\n"
     text += table([phase for phase in counted if phases[phase]["exec"].counters], lambda phase, load: exits(phases[phase][load]))
-    text += f"\nBetween rounds, the instructions of a load differ by {spread(measured):.4%} at most.\n"
+    if options.rounds > 1:
+        text += f"\nBetween rounds, the instructions of a load differ by {spread(measured):.4%} at most.\n"
     return text + "".join(f"\n{NAMES[name]} did not run: {reason.splitlines()[0]}\n" for name, reason in measured.failed.items())
 
 

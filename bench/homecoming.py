@@ -103,7 +103,7 @@ def report(steps, ways, bounds):
     text += "\nA whole homecoming by `scrimctl devirtualize`, in instructions; the pause is the longest that the CPU was in Scrim at once:\n\n"
     rows = [[way, f"{last['pages_moved']:,}", f"{last['longest']:,.0f}", f"{last['all'] / last['pages_moved']:,.0f}"]
             for found in ways.values() for way, last in found.items()]
-    text += markdown(["how", "pages displaced", "longest pause", "all, a page"], rows)
+    text += markdown(["how", "moves", "longest pause", "all, a move"], rows)
     text += "\nCopies against the lower bound (a page is copied once; each cycle that nothing opens costs one more):\n\n"
     rows = [[f"{mib} MiB", f"{bound.displaced:,}", f"{bound.closed:,}", f"{bound.copies:,}", f"{copies:,}"] for mib, (bound, copies) in bounds.items()]
     return text + markdown(["scattered", "pages displaced", "closed cycles", "lower bound", "copies"], rows)
