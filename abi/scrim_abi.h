@@ -300,7 +300,7 @@ enum scrim_info {
 	SCRIM_INFO_FIXED_BYTES,     /* of that, what does not depend on reserve= */
 	SCRIM_INFO_MAP_BYTES,       /* of that, tables in use at this moment for the map (Identity root, P2M, back-end) */
 	SCRIM_INFO_SWITCHES,        /* completed virtualize or devirtualize */
-	SCRIM_INFO_KICKS,           /* NMIs that Scrim sent to its own CPUs */
+	SCRIM_INFO_KICKS,           /* NMIs by which Scrim asked something of its CPUs */
 	SCRIM_INFO_FLUSHES,         /* whole-TLB flushes that Scrim asked of a CPU */
 	SCRIM_INFO_LAST_OP,         /* enum scrim_op of the last operation that changed something, or 0 */
 	SCRIM_INFO_LAST_PAGES_MOVED,
@@ -342,6 +342,7 @@ enum scrim_info {
 	SCRIM_INFO_BATCHES,         /* batches, since boot: pages absent to all CPUs together; they move, or come to share */
 	SCRIM_INFO_TRACE_ON,        /* 1 between TRACE's START and STOP */
 	SCRIM_INFO_TRACE_EVENTS,    /* events that the ring of each CPU holds */
+	SCRIM_INFO_KICKS_OUT,       /* NMIs that Scrim sent for nothing but an exit: a CPU to itself, or to one that is about to get INIT */
 	SCRIM_INFO_COUNT
 };
 
@@ -388,13 +389,17 @@ enum scrim_exit {
 	SCRIM_EXIT_CMOS,            /* the CMOS's data port: written before a CPU is started */
 	SCRIM_EXIT_PAGE_FAULT,      /* shadow, vtlb: #PF */
 	SCRIM_EXIT_INVLPG,          /* shadow, vtlb */
-	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID */
+	SCRIM_EXIT_PAGING,          /* shadow, vtlb: a change of paging that the nested tables serve: CR0, CR4, INVPCID; VMX: CR0.NE, paging off */
+	/* Forced by VMX. */
+	SCRIM_EXIT_CPUID,
+	SCRIM_EXIT_XSETBV,
+	SCRIM_EXIT_VMX_INSN,        /* VMXON and the like by the OS */
 	SCRIM_EXIT_COUNT
 };
 
 #define SCRIM_EXIT_NAMES                                                                                               \
 	{ "request", "nmi", "iret", "msr", "cache", "cr3", "lidt", "apic", "map", "svm-insn", "debug", "init",         \
-	  "shutdown", "other", "cmos", "page-fault", "invlpg", "paging" }
+	  "shutdown", "other", "cmos", "page-fault", "invlpg", "paging", "cpuid", "xsetbv", "vmx-insn" }
 
 enum scrim_iommu { SCRIM_IOMMU_NONE = 0, SCRIM_IOMMU_VTD, SCRIM_IOMMU_AMDVI };
 

@@ -96,7 +96,24 @@ def check_intercepts():
     found = intercepts_of_code()
     if len(found) < 10:
         return ["docs/check_docs.py: finds no intercepts in src/svm any more: mend the check"]
-    return compare("ARCHITECTURE.md, Every intercept", "intercept", table, found)
+    return compare("ARCHITECTURE.md, Every intercept", "intercept", table, found) + check_exits_of_vmx()
+
+
+def exits_of_vmx():
+    """What src/vmx asks to exit."""
+    vmx = {path.name: without_comments(path.read_text()) for path in (ROOT / "src" / "vmx").glob("*.c")}
+    vmcs = vmx["vmx_vmcs.c"]
+    found = set(re.findall(r"\b(?:PRIMARY|SECONDARY)_[A-Z0-9_]+", vmcs + vmx["vmx_nmi.c"])) - {"SECONDARY_XSAVES"}
+    found |= set(re.findall(r"\b(?:PIN_NMI|SECONDARY_WBINVD)\b", vmx["vmx_controls.c"]))
+    bitmaps = vmx["vmx_bitmaps.c"]
+    found |= set(re.findall(r"trap_msr(?:_all)?\([^,]+, (MSR_\w+)", bitmaps)) | set(re.findall(r"io\[(\w+) / 8\]", bitmaps))
+    found |= {"VMX_MSR"} if "msr <= MSR_VMX_LAST" in bitmaps else set()
+    return found | set(re.findall(r"1u << (VECTOR_\w+) : 0\)", vmcs))
+
+
+def check_exits_of_vmx():
+    table = first_names(section(text_of("ARCHITECTURE.md"), "VMX beside SVM"))
+    return compare("ARCHITECTURE.md, VMX beside SVM", "control", table, exits_of_vmx())
 
 
 # --- the control interface --------------------------------------------------------------------------------------------

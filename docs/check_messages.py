@@ -14,7 +14,7 @@ LITERALS = r'((?:"(?:[^"\\]|\\.)*"\s*)+)'
 SAID = re.compile(r"--help|^[…\W]*$|^in state … …$")
 # Of Scrim: why it steps aside or stops, and what it says of itself and of IOMMUs.
 SOURCES = ("boot/*.c", "hw/acpi_dmar.c", "hw/acpi_ivrs.c", "hw/descriptors.c", "hw/console.h", "iommu/*.c", "svm/svm_probe.c", "svm/svm_exit.c",
-           "main/main.c", "virt/dma.c")
+           "vmx/vmx_controls.c", "vmx/vmx_exit.c", "vmx/vmx_probe.c", "vmx/vmx_vmcs.c", "main/main.c", "virt/dma.c")
 WORDS_LEAST = 3
 
 

@@ -8,7 +8,7 @@ GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost 
 		  twins stepcost redisload keys netload hold chain pour writer pacer diskload edu)
 # The same for i386 kernels; scrimctl for them: tools.mk.
 GUEST_I386_PROGRAMS := $(addprefix $(BUILD)/guest-i386/,load work ask switcher)
-GUEST_IMAGES := $(addprefix $(BUILD)/guest-image/,multiboot_guest.elf paging_guest.elf)
+GUEST_IMAGES := $(addprefix $(BUILD)/guest-image/,multiboot_guest.elf paging_guest.elf x2apic_guest.elf)
 GUEST32_CFLAGS := $(CSTD) -m32 -march=i686 -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -fno-stack-protector \
 		  -fno-asynchronous-unwind-tables -mno-sse -mno-mmx -mno-80387 -fcf-protection=none -I$(GUEST_DIR) -Iabi
 # Each kernel: its own directory, and kernel/, which they share.
@@ -66,6 +66,7 @@ $(BUILD)/guest-obj/%.S.o: $(GUEST_DIR)/%.S
 
 $(BUILD)/guest-image/multiboot_guest.elf: $(call guest32-obj,multiboot_guest)
 $(BUILD)/guest-image/paging_guest.elf: $(call guest32-obj,paging_guest)
+$(BUILD)/guest-image/x2apic_guest.elf: $(call guest32-obj,x2apic_guest)
 $(GUEST_IMAGES): $(GUEST_DIR)/kernel/link.ld
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -m32 -nostdlib -static -Wl,--build-id=none,-s,-T,$(GUEST_DIR)/kernel/link.ld $(filter %.o,$^) -o $@

@@ -3,7 +3,7 @@
 UNIT_SAN := -fsanitize=address,undefined -fno-sanitize-recover=all
 UNIT_CFLAGS := $(CSTD) -O1 -g $(WARNINGS) $(UNIT_SAN) -fno-omit-frame-pointer -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1
 PURE_SRC := $(filter-out src/base/str.c,$(wildcard src/base/*.c)) $(wildcard src/mem/*.c) \
-	    $(wildcard src/boot/*.c) $(wildcard src/xlat/*.c) src/svm/svm_decode.c src/svm/svm_probe.c src/svm/svm_mca.c src/hw/acpi_dmar.c src/hw/acpi_ivrs.c src/iommu/vtd_format.c src/iommu/amdvi_format.c
+	    $(wildcard src/boot/*.c) $(wildcard src/xlat/*.c) src/virt/insn_decode.c src/virt/machine_check_banks.c src/svm/svm_probe.c src/vmx/vmx_controls.c src/vmx/vmx_probe.c src/vmx/vmx_audit.c src/vmx/vmx_audit_guest.c src/hw/acpi_dmar.c src/hw/acpi_ivrs.c src/hw/mtrr_types.c src/iommu/vtd_format.c src/iommu/amdvi_format.c
 FAKE_SRC := $(wildcard tests/unit/fake_*.c)
 UNIT_OBJ := $(patsubst %.c,$(BUILD)/unit/obj/%.o,$(PURE_SRC) $(FAKE_SRC))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -32,7 +32,7 @@ $(BUILD)/unit/test_mem_threads: $(THREADS_OBJ)
 	$(Q)$(CC) -fsanitize=thread -pthread $^ -lcmocka -o $@
 
 # An independent decoder.
-$(BUILD)/unit/test_svm_decode: UNIT_LIBS := -lZydis
+$(BUILD)/unit/test_insn_decode: UNIT_LIBS := -lZydis
 
 # src/virt on a simulated machine: headers of src/hw that are instructions are replaced by those in the test's directory.
 VIRT_TEST := tests/unit/virt_requests

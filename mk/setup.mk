@@ -5,7 +5,7 @@
 SETUP_BUILD := gcc gcc-multilib libc6-dev binutils make clang clang-tidy clang-format libclang-rt-14-dev libcmocka-dev libjansson-dev libzstd-dev spin \
 	       python3 gawk git lcov universal-ctags libzydis-dev libxxhash-dev \
 	       build-essential debhelper console-setup-linux
-SETUP_MACHINE := qemu-system-x86 ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools dosfstools busybox-static \
+SETUP_MACHINE := qemu-system-x86 bochs bochs-term bochsbios vgabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso mtools dosfstools busybox-static \
 		 stress-ng kexec-tools cpio memtest86+ kmod xz-utils zstd \
 		 memtester redis-server gdb \
 		 debootstrap dpkg-dev ethtool fdisk e2fsprogs

@@ -4,7 +4,7 @@ TARGET_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -Wframe-larger-than=1024 -ffreestand
 		 -fno-asynchronous-unwind-tables -fcf-protection=none -fno-jump-tables -ffunction-sections -Isrc -Iabi
 TARGET_LDFLAGS := -nostdlib -static -Wl,-pie -Wl,--no-dynamic-linker -Wl,-z,max-page-size=4096 -Wl,-z,noexecstack -Wl,--no-warn-rwx-segments \
 		  -Wl,--build-id=none -Wl,--gc-sections -Wl,--orphan-handling=error -Wl,-T,src/main/scrim.ld
-TARGET_SRC := $(sort $(foreach room,base hw mem xlat virt svm iommu boot main,$(wildcard src/$(room)/*.c src/$(room)/*.S)))
+TARGET_SRC := $(sort $(foreach room,base hw mem xlat virt svm vmx iommu boot main,$(wildcard src/$(room)/*.c src/$(room)/*.S)))
 TARGET_OBJ := $(patsubst %,$(BUILD)/target/%.o,$(TARGET_SRC)) $(BUILD)/target/font.o
 
 $(BUILD)/target/%.c.o: %.c
@@ -16,6 +16,9 @@ $(BUILD)/target/%.S.o: %.S
 	@mkdir -p $(@D)
 	@echo "  CC    $<"
 	$(Q)$(CC) $(TARGET_CFLAGS) -MMD -MP -c $< -o $@
+
+# What only a panic calls is to be small.
+$(addprefix $(BUILD)/target/src/vmx/,vmx_audit.c.o vmx_audit_guest.c.o): TARGET_CFLAGS += -Os
 
 # The framebuffer's font: Debian's own VGA console font, as it is (PSF1).
 FONT ?= /usr/share/consolefonts/Lat15-VGA16.psf.gz

@@ -188,18 +188,22 @@ def run_all(work, items, jobs):
 
 
 class Budget:
-    """CPUs to give out. A test heavier than all there are takes all."""
+    """CPUs to give out, in the order in which they were asked for. A test heavier than all there are takes all."""
 
     def __init__(self, total):
         self._total = max(1, total)
         self._free = self._total
+        self._asked = self._served = 0
         self._changed = threading.Condition()
 
     def take(self, weight):
         weight = min(weight, self._total)
         with self._changed:
-            self._changed.wait_for(lambda: self._free >= weight)
+            turn, self._asked = self._asked, self._asked + 1
+            self._changed.wait_for(lambda: self._served == turn and self._free >= weight)
             self._free -= weight
+            self._served += 1
+            self._changed.notify_all()
         return weight
 
     def give(self, weight):

@@ -2,7 +2,7 @@
 /* Entries of Scrim's IDT. Interrupts are always off in Scrim, so only exceptions and the NMI come here. */
 
 	.text
-/* NMI: Scrim opens GIF for an instant to take one that made the guest exit; taking it is all there is to do. */
+/* NMI: taking it is all there is to do. With AMD, Scrim opens GIF for an instant to take one that made the guest exit. */
 	.globl idt_nmi
 	.type idt_nmi, @function
 idt_nmi:
@@ -23,8 +23,9 @@ idt_stubs:
 	.set vector, vector + 1
 	.endr
 
-/* bool rdmsr_safe(edi = msr, rsi = value), bool wrmsr_safe(edi = msr, rsi = value): see insn.h */
-	.globl rdmsr_safe, wrmsr_safe
+/* bool rdmsr_safe(edi = msr, rsi = value), bool wrmsr_safe(edi = msr, rsi = value), bool xsetbv_safe(edi = index, rsi = value): see insn.h */
+	.globl rdmsr_safe, wrmsr_safe, xsetbv_safe
+	.type xsetbv_safe, @function
 	.type rdmsr_safe, @function
 	.type wrmsr_safe, @function
 rdmsr_safe:
@@ -45,17 +46,29 @@ wrmsr_may_fault:
 	wrmsr
 	movl $1, %eax
 	ret
+xsetbv_safe:
+	movl %edi, %ecx
+	movl %esi, %eax
+	movq %rsi, %rdx
+	shrq $32, %rdx
+xsetbv_may_fault:
+	xsetbv
+	movl $1, %eax
+	ret
 msr_has_faulted:
 	xorl %eax, %eax
 	ret
 
 idt_common:
-	cmpl $13, (%rsp)		/* #GP of one of the two goes on behind it */
+	cmpl $13, (%rsp)		/* #GP of one of these goes on behind it */
 	jne 1f
 	leaq rdmsr_may_fault(%rip), %rax
 	cmpq %rax, 16(%rsp)
 	je 2f
 	leaq wrmsr_may_fault(%rip), %rax
+	cmpq %rax, 16(%rsp)
+	je 2f
+	leaq xsetbv_may_fault(%rip), %rax
 	cmpq %rax, 16(%rsp)
 	jne 1f
 2:	leaq msr_has_faulted(%rip), %rax

@@ -8,7 +8,6 @@
 
 #define CODE_SELECTOR 8u
 #define VECTORS 32u
-#define VECTOR_NMI 2u
 #define STUB_BYTES 16u
 #define GATE_INTERRUPT 0x8e00u /* present, DPL 0, 64-bit interrupt gate */
 
@@ -41,6 +40,11 @@ void descriptors_build(void)
 	for (uint32_t vector = 0; vector < VECTORS; vector++)
 		set_gate(vector, vector == VECTOR_NMI ? (uint64_t)(uintptr_t)idt_nmi
 						      : (uint64_t)(uintptr_t)idt_stubs + vector * STUB_BYTES);
+}
+
+void descriptors_set_nmi(void (*handler)(void))
+{
+	set_gate(VECTOR_NMI, (uint64_t)(uintptr_t)handler);
 }
 
 void descriptors_load(void)

@@ -4,8 +4,21 @@
 
 #include "base/types.h"
 
+/* Exceptions. */
+#define VECTOR_DB 1u
+#define VECTOR_NMI 2u
+#define VECTOR_BP 3u
+#define VECTOR_OF 4u
+#define VECTOR_UD 6u
+#define VECTOR_DF 8u
+#define VECTOR_GP 13u
+#define VECTOR_PF 14u
+
 /* Fills the IDT. Once, by the first CPU before any other runs: a gate that is written while a CPU takes an NMI leads anywhere. */
 void descriptors_build(void);
+
+/* Another handler of NMIs than the one that forgets them. Behind descriptors_build(), before any other CPU runs. */
+void descriptors_set_nmi(void (*handler)(void));
 
 /* Loads GDT, CS and IDT on the calling CPU. Exceptions panic; an NMI just returns: it is taken to be forgotten. */
 void descriptors_load(void);

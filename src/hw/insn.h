@@ -49,6 +49,8 @@ static inline void wrmsr(uint32_t msr, uint64_t value)
 /* For MSRs that the CPU may refuse: false where it raises #GP. In descriptors.S. */
 bool rdmsr_safe(uint32_t msr, uint64_t *value);
 bool wrmsr_safe(uint32_t msr, uint64_t value);
+/* The same of XSETBV. With CR4.OSXSAVE set. */
+bool xsetbv_safe(uint32_t index, uint64_t value);
 
 static inline uint64_t rdtsc(void)
 {
@@ -89,6 +91,14 @@ static inline uint64_t read_cr2(void)
 	return value;
 }
 
+static inline uint64_t read_cr3(void)
+{
+	uint64_t value;
+	__asm__ volatile("mov %%cr3, %0" : "=r"(value));
+	return value;
+}
+
+static inline void write_cr2(uint64_t value) { __asm__ volatile("mov %0, %%cr2" : : "r"(value)); }
 static inline void write_cr0(uint64_t value) { __asm__ volatile("mov %0, %%cr0" : : "r"(value) : "memory"); }
 static inline void write_cr3(uint64_t value) { __asm__ volatile("mov %0, %%cr3" : : "r"(value) : "memory"); }
 static inline void write_cr4(uint64_t value) { __asm__ volatile("mov %0, %%cr4" : : "r"(value) : "memory"); }
@@ -107,6 +117,8 @@ static inline void clflush(const void *line) { __asm__ volatile("clflush %0" : :
 static inline void hlt(void) { __asm__ volatile("hlt" : : : "memory"); }
 static inline void cli(void) { __asm__ volatile("cli" : : : "memory"); }
 
+static inline void sgdt(struct descriptor_table_pointer *p) { __asm__ volatile("sgdt %0" : "=m"(*p)); }
+static inline void sidt(struct descriptor_table_pointer *p) { __asm__ volatile("sidt %0" : "=m"(*p)); }
 static inline void lgdt(const struct descriptor_table_pointer *p) { __asm__ volatile("lgdt %0" : : "m"(*p)); }
 static inline void lidt(const struct descriptor_table_pointer *p) { __asm__ volatile("lidt %0" : : "m"(*p)); }
 

@@ -16,6 +16,7 @@
 #define MSR_X2APIC_SVR 0x80fu
 #define MSR_X2APIC_ICR 0x830u
 #define MSR_EFER 0xc0000080u
+#define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_SMCA_MC0_CTL 0xc0002000u /* 16 a bank */
 #define MSR_SYSCFG 0xc0010010u
 #define MSR_TOM2 0xc001001du
@@ -42,7 +43,10 @@
 #define VM_CR_SVMDIS (1ull << 4)
 
 #define CR0_PE (1ull << 0)
+#define CR0_MP (1ull << 1)
+#define CR0_TS (1ull << 3)
 #define CR0_ET (1ull << 4)
+#define CR0_NE (1ull << 5)
 #define CR0_WP (1ull << 16)
 #define CR0_NW (1ull << 29)
 #define CR0_CD (1ull << 30)
@@ -50,7 +54,10 @@
 #define CR4_PSE (1ull << 4)
 #define CR4_PAE (1ull << 5)
 #define CR4_LA57 (1ull << 12)
+#define CR4_VMXE (1ull << 13)
+#define CR4_SMXE (1ull << 14)
 #define CR4_PCIDE (1ull << 17)
+#define CR4_OSXSAVE (1ull << 18)
 #define CR4_SMEP (1ull << 20)
 #define CR4_PKE (1ull << 22)
 #define CR4_CET (1ull << 23)

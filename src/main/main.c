@@ -28,17 +28,18 @@
 #include "virt/startup.h"
 #include "virt/trace.h"
 #include "virt/watching.h"
+#include "vmx/vmx.h"
 
 #define MULTIBOOT1_MAGIC 0x2badb002u
 #define MULTIBOOT2_MAGIC 0x36d76289u
 #define GUEST_GDT_BYTES 32u
 #define EGA_TEXT 0xb8000ull
 #define OWN_RANGES 4u /* that the map grows by at most when Scrim's block and page are taken out of it; and 2 for each IOMMU's registers */
-#define CPUID_1G (1u << 26)
 #define CPUID_HYPERVISOR (1u << 31) /* 1 ECX */
 #define HYPERVISOR_LEAF 0x40000000u
 
 extern uint8_t image_start[], image_end[], boot_only_start[], boot_stack_top[];
+extern uint8_t svm_room_start[], boot_room_start[], boot_room_end[], vmx_room_end[]; /* in this order */
 extern void image_relocate(uint64_t start);
 extern void NORETURN call_on_stack(uint64_t function, uint64_t stack_top);
 extern void NORETURN enter_natively(uint32_t entry, const struct descriptor_table_pointer *gdt, uint32_t eax, uint32_t ebx,
@@ -132,15 +133,22 @@ static void read_options(void)
 		console_use_screen(&(struct console_screen){ 0 });
 }
 
+/* NULL: none's. Asked again in the second half: the addresses are other ones then. */
+static const struct vendor_ops *vendor(void)
+{
+	return vmx_vendor.is_there() ? &vmx_vendor : svm_vendor.is_there() ? &svm_vendor : NULL;
+}
+
 static void read_cpu(void)
 {
-	boot.has_1g = cpuid(0x80000001, 0).edx & CPUID_1G;
 	boot.address_bits = cpuid(0x80000000, 0).eax >= 0x80000008 ? cpuid(0x80000008, 0).eax & 0xff : 36;
 	boot.boundary_count = mtrr_boundaries(boundary, boot.address_bits);
-	const char *why = svm_vendor.probe();
+	const char *why = vendor() ? vendor()->probe() : "has neither AMD SVM nor Intel VMX; Scrim needs one of them: booting without Scrim";
 	if (why) {
 		fmt(line, sizeof(line), "this CPU %s", why);
 		refuse(line);
+	} else {
+		boot.has_1g = vendor()->has_1g();
 	}
 }
 
@@ -237,7 +245,7 @@ static void measure_demand(void)
 	if (!boot.serve)
 		return;
 	boot.demand.fixed_bytes += align_up(cpus * sizeof(struct cpu), PAGE_SIZE) +
-				   cpus * (startup_cpu_bytes() + SVM_CPU_BYTES) + SVM_SHARED_BYTES;
+				   cpus * (startup_cpu_bytes() + vendor()->cpu_bytes) + vendor()->shared_bytes;
 	boot.demand.fixed_bytes +=
 		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + align_up(watch_storage_bytes(boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
 		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
@@ -316,7 +324,7 @@ static void become_resident(void)
 
 static void make_cpus(void)
 {
-	machine.vendor = &svm_vendor;
+	machine.vendor = vendor();
 	machine.cpu_count = boot.acpi.cpu_count;
 	machine.cpu = own_alloc(machine.cpu_count * sizeof(struct cpu));
 	for (uint32_t i = 0; i < machine.cpu_count; i++) {
@@ -324,7 +332,7 @@ static void make_cpus(void)
 		machine.cpu[i].apic_id = boot.acpi.apic_id[i];
 		startup_prepare_cpu(&machine.cpu[i]);
 	}
-	svm_init();
+	machine.vendor->init();
 }
 
 static struct cpu *this_cpu(void)
@@ -335,11 +343,22 @@ static struct cpu *this_cpu(void)
 	return NULL;
 }
 
+/* Of the image, what this machine does not need once it has booted: the other vendor's room, and the parsers between the two. */
+static uint8_t *needless_start(void)
+{
+	return machine.vendor == &svm_vendor ? boot_room_start : svm_room_start;
+}
+
+static uint8_t *needless_end(void)
+{
+	return machine.vendor == &svm_vendor ? vmx_room_end : boot_room_end;
+}
+
 static void start_cpus(void)
 {
 	make_cpus();
 	machine.memory = (struct machine_memory){
-		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = (uint64_t)(boot_only_start - image_start),
+		.own_start = boot.place.own_start, .own_end = boot.place.own_end, .image_bytes = (uint64_t)(boot_only_start - image_start - (needless_end() - needless_start())),
 		.frames_start = own_frames_start(), .frames_end = own_frames_end(), .startup_page = boot.place.startup_page,
 		.reserve_bytes = boot.demand.reserve_bytes, .v2m_bytes = v2m_bytes()
 	};
@@ -520,6 +539,7 @@ void boot_continue(void)
 		enter_natively(entry.rip, &gdt, entry.rax, entry.rbx, entry.rsi);
 	}
 	own_give_boot_memory(boot_only_start, image_end);
+	own_give_boot_memory(needless_start(), needless_end());
 	struct cpu *self = this_cpu();
 	machine.vendor->enable(self);
 	machine.vendor->reset_to_entry(self, &entry);

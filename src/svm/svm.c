@@ -5,11 +5,13 @@
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "svm/svm_probe.h"
+#include "xlat/pte_npt.h"
 
 #define CPUID_SVM (1u << 2)           /* 8000_0001 ECX */
 #define CPUID_NESTED_PAGING (1u << 0) /* 8000_000A EDX */
 #define CPUID_SME (1u << 0)           /* 8000_001F EAX */
 #define CPUID_PKU (1u << 3)           /* 7 ECX */
+#define CPUID_1G (1u << 26)           /* 8000_0001 EDX */
 #define EXTENDED_LEAF 0x80000000u
 #define SVM_LEAF 0x8000000au
 #define MEMORY_ENCRYPTION_LEAF 0x8000001fu
@@ -30,11 +32,22 @@ static struct svm_features read_features(void)
 	return features;
 }
 
+static bool is_there(void)
+{
+	return read_features().has_svm;
+}
+
 static const char *probe(void)
 {
 	const struct svm_features features = read_features();
 
 	return svm_probe_judge(&features);
+}
+
+/* Nested tables are of the format of the CPU's own. */
+static bool has_1g(void)
+{
+	return cpuid(EXTENDED_LEAF + 1, 0).edx & CPUID_1G;
 }
 
 /* Scrim's own pages are the supervisor's, which have no keys; but RDPKRU, to read the OS's register, asks for the bit (APM vol. 3). */
@@ -65,7 +78,13 @@ static uint32_t guest_idt_limit(const struct cpu *cpu)
 
 const struct vendor_ops svm_vendor = {
 	.id = SCRIM_VENDOR_AMD,
+	.cpu_bytes = SVM_CPU_BYTES,
+	.shared_bytes = SVM_SHARED_BYTES,
+	.nested_format = &pte_npt,
+	.is_there = is_there,
 	.probe = probe,
+	.has_1g = has_1g,
+	.init = svm_init,
 	.enable = enable,
 	.reset_to_entry = svm_reset_to_entry,
 	.reset_to_startup = svm_reset_to_startup,

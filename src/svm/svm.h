@@ -3,6 +3,7 @@
 #pragma once
 
 #include "svm/vmcb.h"
+#include "virt/guest_insn.h"
 #include "virt/machine.h"
 #include "virt/vendor.h"
 
@@ -69,29 +70,16 @@ void svm_efer_changed(struct cpu *cpu);
 /* svm_msr.c */
 void svm_on_msr(struct cpu *cpu);
 
-/* svm_mca.c: whether the read is of a machine-check bank and its CPU translates; if so *ok, else #GP, and what the OS gets. */
-bool svm_mca_read(struct cpu *cpu, uint32_t msr, uint64_t *value, bool *ok);
-
 /* svm_nmi.c */
 void svm_on_nmi(struct cpu *cpu);
 void svm_on_iret(struct cpu *cpu);
 void svm_on_debug(struct cpu *cpu);
 void svm_on_step_fault(struct cpu *cpu);
 
-/*
- * svm_insn.c: the OS's instruction at rip. Read before this exit waits for anything: a CPU that waits answers flushes, and behind a
- * flush the page with the instruction may be on its way elsewhere.
- */
-/* Linear address of the instruction. */
-uint64_t svm_insn_linear(const struct cpu *cpu);
+/* svm_insn.c: the OS's instruction at rip (virt/guest_insn.h), and what it leaves behind: registers, the next rip. */
+struct guest_insn svm_insn(const struct cpu *cpu);
+void svm_insn_done(struct cpu *cpu, const struct guest_insn *insn);
 /* rip behind a two-byte instruction without operands (0F xx), any prefixes before it. */
 uint64_t svm_insn_next_of_0f(const struct cpu *cpu);
 /* Between an STI and the instruction behind it: back before the STI. */
 void svm_insn_back_to_sti(struct cpu *cpu);
-/* MOV CR3, reg: the value and the next rip. */
-bool svm_insn_mov_to_cr3(const struct cpu *cpu, uint64_t *value, uint64_t *next_rip);
-/* MOV reg, CRn: does it. INVLPG: its address. And the next rip. False: unknown form. */
-bool svm_insn_mov_from_cr(struct cpu *cpu, uint32_t number, uint64_t value, uint64_t *next_rip);
-bool svm_insn_invlpg(const struct cpu *cpu, uint64_t *linear, uint64_t *next_rip);
-/* A 32-bit store to a register of the APIC's page: the new value and the next rip. False: unknown form. */
-bool svm_insn_store(struct cpu *cpu, uint32_t apic_reg, uint32_t *value, uint64_t *next_rip);

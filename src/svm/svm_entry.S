@@ -5,7 +5,7 @@
  * start, and then left alone: Scrim uses none of them, so the OS's are in the CPU all the time, and so are its FPU and
  * debug registers.
  */
-#define CONTROL_BLOCK 112
+#define CONTROL_BLOCK 120
 #define RCX 0
 #define RDX 8
 #define RBX 16

@@ -1,107 +1,49 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* One exit: which cause it is, who handles it, and what every exit ends with. Owns nothing. */
-#include "hw/apic.h"
+/* One exit: which cause it is and who handles it. Owns nothing. */
 #include "hw/console.h"
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
+#include "virt/exit.h"
 #include "virt/guard.h"
 #include "virt/kick.h"
-#include "virt/memvirt.h"
 #include "virt/moving.h"
-#include "virt/request.h"
-#include "virt/shadow.h"
-#include "virt/trace.h"
-
-/* The IN that is a request: registers in, registers out (abi/scrim_abi.h). */
-static void on_request(struct cpu *cpu)
-{
-	struct vmcb *vmcb = svm_vmcb(cpu);
-	struct guest_registers *r = &cpu->regs;
-	struct request request = { .eax = (uint32_t)vmcb->rax,
-				   .argument = { (r->rcx << 32) | (uint32_t)r->rbx, (r->rdi << 32) | (uint32_t)r->rsi } };
-
-	request_serve(cpu, &request);
-	vmcb->rax = request.eax;
-	if (request.result_count > 0) {
-		r->rbx = (uint32_t)request.result[0];
-		r->rcx = request.result[0] >> 32;
-	}
-	if (request.result_count < 2)
-		return;
-	r->rsi = (uint32_t)request.result[1];
-	r->rdi = request.result[1] >> 32;
-}
-
-/* Any other access that touches one of the ports: what the bare machine would do. */
-static void do_io(struct vmcb *vmcb, uint16_t port)
-{
-	uint64_t info = vmcb->exit_info1;
-	uint32_t value = (uint32_t)vmcb->rax;
-
-	if (info & IOIO_SIZE8) {
-		if (info & IOIO_IN)
-			vmcb->rax = (vmcb->rax & ~0xffull) | inb(port);
-		else
-			outb(port, (uint8_t)value);
-	} else if (info & IOIO_SIZE16) {
-		if (info & IOIO_IN)
-			vmcb->rax = (vmcb->rax & ~0xffffull) | inw(port);
-		else
-			outw(port, (uint16_t)value);
-	} else if (info & IOIO_IN) {
-		vmcb->rax = inl(port);
-	} else {
-		outl(port, value);
-	}
-}
-
-/* The byte that an OUT would put on `byte_port`, which it covers. */
-static uint8_t byte_for(const struct vmcb *vmcb, uint16_t port, uint16_t byte_port)
-{
-	return (uint8_t)(vmcb->rax >> 8 * (byte_port - port));
-}
 
 static enum scrim_exit on_io(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
-	uint64_t info = vmcb->exit_info1;
-	uint16_t port = (uint16_t)(info >> 16);
-	/* The permission map has just two ports, far apart: the access covers one of them. */
-	bool is_cmos = port <= CMOS_DATA_PORT;
+	uint64_t info = vmcb->exit_info1, rax = vmcb->rax;
+	const struct exit_io io = { .port = (uint16_t)(info >> 16), .bytes = IOIO_BYTES(info), .is_in = info & IOIO_IN };
 
 	if (info & IOIO_STRING) {
 		svm_inject_exception(cpu, VECTOR_GP, true);
 	} else {
-		if (is_cmos && !(info & IOIO_IN))
-			guard_on_cmos_write(cpu, byte_for(vmcb, port, CMOS_DATA_PORT));
-		if (port == SCRIM_PORT && info & IOIO_IN && info & IOIO_SIZE32)
-			on_request(cpu);
-		else
-			do_io(vmcb, port);
+		exit_do_io(cpu, &io, &rax);
+		vmcb->rax = rax;
 		svm_skip(cpu, vmcb->exit_info2); /* the next rip (15.10.2) */
 	}
-	return is_cmos ? SCRIM_EXIT_CMOS : SCRIM_EXIT_REQUEST;
+	return exit_io_cause(io.port);
 }
 
 static void on_cr3_load(struct cpu *cpu)
 {
-	uint64_t value, next_rip;
-	bool known = svm_insn_mov_to_cr3(cpu, &value, &next_rip); /* before any lock: svm.h */
+	struct guest_insn insn = svm_insn(cpu);
+	uint64_t value;
+	bool known = guest_insn_mov_to_cr3(cpu, &insn, &value); /* before any lock: guest_insn.h */
 	/* Start-up code prepares its paging: done for it, so that the watch stays for the load that counts. */
 	bool counts = svm_vmcb(cpu)->cr0 & CR0_PG || !known;
 
 	if (cpu->cr3_watched && counts)
 		guard_on_cr3_load(cpu); /* ends the watch */
 	if (known)
-		svm_load_cr3(cpu, value, next_rip);
+		svm_load_cr3(cpu, value, insn.next_rip);
 	else
 		svm_let_cr3_load(cpu); /* its own instruction loads it */
 }
 
 static void on_cache(struct cpu *cpu, bool is_wbinvd)
 {
-	uint64_t next_rip = svm_insn_next_of_0f(cpu); /* before any lock: svm.h */
+	uint64_t next_rip = svm_insn_next_of_0f(cpu); /* before any lock: guest_insn.h */
 
 	if (is_wbinvd)
 		guard_on_wbinvd(cpu);
@@ -113,10 +55,10 @@ static void on_cache(struct cpu *cpu, bool is_wbinvd)
 static void on_apic_write(struct cpu *cpu, uint64_t address)
 {
 	uint32_t reg = (uint32_t)(address & PAGE_MASK) & ~0xfu, value;
-	uint64_t next_rip;
+	struct guest_insn insn = svm_insn(cpu);
 
-	if (svm_insn_store(cpu, reg, &value, &next_rip) && guard_apic_write(cpu, reg, value))
-		svm_skip(cpu, next_rip);
+	if (guest_insn_store(cpu, &insn, reg, &value) && guard_apic_write(cpu, reg, value))
+		svm_insn_done(cpu, &insn);
 	else
 		svm_inject_exception(cpu, VECTOR_GP, true);
 }
@@ -128,8 +70,7 @@ static enum scrim_exit on_nested_fault(struct cpu *cpu)
 	gfn_t page = gfn_of_address(vmcb->exit_info2);
 	bool is_write = vmcb->exit_info1 & NPF_WRITE;
 
-	/* Else it is a watch that takes the right to write. */
-	if (is_write && page.n == gfn_of_address(APIC_PAGE).n && (guard_traps_apic(page) || !watch_is_on(&machine.watch))) {
+	if (is_write && exit_is_apic_write(page)) {
 		on_apic_write(cpu, vmcb->exit_info2);
 		return SCRIM_EXIT_APIC;
 	}
@@ -263,44 +204,20 @@ static void redeliver(struct cpu *cpu)
 		return;
 	if (type == EVENT_TYPE_EXCEPTION && vector > 31) {
 		event = EVENT_MAKE(EVENT_TYPE_INTR, vector);
-		kick_self(cpu);
+		kick_out(cpu);
 	}
 	vmcb->event_injection = event;
-}
-
-/* But for what comes behind the last kick_serve(). */
-static void record_exit(struct cpu *cpu, enum scrim_exit cause)
-{
-	if (!cpu->untraced)
-		trace_record(cpu, SCRIM_TRACE_EXIT, cause, cpu->exit_start_tsc, rdtsc());
-	cpu->untraced = false;
 }
 
 void svm_handle_exit(struct cpu *cpu)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
 
-	__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
 	/* Before anything is waited for: who waits serves kicks, and a flush is written here. */
 	vmcb->tlb_control = TLB_KEEP;
 	vmcb->event_injection = 0;
-	cpu->step_aside = false;
-	guard_wait_held_off(cpu);
-	cpu->exit_start_tsc = rdtsc();
+	exit_begin(cpu);
 	enum scrim_exit cause = dispatch(cpu);
-	cpu->exits[cause]++;
 	redeliver(cpu);
-	if (cpu->step_aside && svm_is_v2m(cpu))
-		shadow_step_aside(cpu);
-	guard_apply(cpu);
-	memvirt_tidy(cpu);
-	if (trace_is_on())
-		record_exit(cpu, cause);
-	for (;;) {
-		kick_serve(cpu);
-		__atomic_store_n(&cpu->in_vmm, 0, __ATOMIC_SEQ_CST);
-		if (!__atomic_load_n(&cpu->request, __ATOMIC_SEQ_CST))
-			return; /* kick.c has the race argument */
-		__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
-	}
+	exit_end(cpu, cause);
 }

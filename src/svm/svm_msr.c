@@ -8,30 +8,20 @@
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
+#include "virt/exit.h"
 #include "virt/guard.h"
+#include "virt/machine_check.h"
 
-/* What EFER must keep while this CPU runs in Scrim: long mode and SVM. */
-#define EFER_OWN (EFER_LME | EFER_LMA | EFER_SVME)
-
-/*
- * False: #GP. Which bits the CPU takes, the CPU is asked: the OS's other bits are tried in Scrim's own EFER, to which they
- * make no difference, and read back, since some machines drop what they do not know.
- */
+/* False: #GP. */
 static bool write_efer(struct cpu *cpu, uint64_t value)
 {
 	struct vmcb *vmcb = svm_vmcb(cpu);
-	uint64_t own = rdmsr(MSR_EFER);
+	uint64_t efer = vmcb->efer;
 
-	if (value & EFER_SVME)
-		return false; /* as the hardware answers where SVM is disabled */
-	if (vmcb->cr0 & CR0_PG && (value ^ vmcb->efer) & EFER_LME)
-		return false; /* long mode cannot be switched under paging (14.6) */
-	if (!wrmsr_safe(MSR_EFER, (value & ~EFER_OWN) | (own & EFER_OWN)))
+	if (!exit_write_efer(vmcb->cr0, EFER_SVME, value, &efer))
 		return false;
-	uint64_t taken = rdmsr(MSR_EFER) & ~EFER_OWN;
-	wrmsr(MSR_EFER, own);
-	bool nx_changes = (taken ^ vmcb->efer) & EFER_NXE;
-	vmcb->efer = taken | (value & EFER_LME) | (vmcb->efer & EFER_LMA) | EFER_SVME;
+	bool nx_changes = (efer ^ vmcb->efer) & EFER_NXE;
+	vmcb->efer = efer;
 	if (nx_changes) { /* translations were made under the other meaning of bit 63 */
 		svm_flush(cpu);
 		svm_efer_changed(cpu);
@@ -61,7 +51,7 @@ static bool read_msr(struct cpu *cpu, uint32_t msr, uint64_t *value)
 {
 	bool ok;
 
-	if (svm_mca_read(cpu, msr, value, &ok))
+	if (machine_check_read(cpu, msr, value, &ok))
 		return ok;
 	switch (msr) {
 	case MSR_EFER:
@@ -85,7 +75,7 @@ void svm_on_msr(struct cpu *cpu)
 	uint32_t msr = (uint32_t)cpu->regs.rcx;
 	bool is_write = vmcb->exit_info1 & 1, ok;
 	uint64_t value = cpu->regs.rdx << 32 | (uint32_t)vmcb->rax;
-	uint64_t next_rip = svm_insn_next_of_0f(cpu); /* before any lock: svm.h */
+	uint64_t next_rip = svm_insn_next_of_0f(cpu); /* before any lock: guest_insn.h */
 
 	ok = is_write ? write_msr(cpu, msr, value) : read_msr(cpu, msr, &value);
 	if (!ok) {

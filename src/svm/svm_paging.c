@@ -7,10 +7,9 @@
 #include "hw/insn.h"
 #include "hw/msr.h"
 #include "svm/svm.h"
-#include "svm/svm_decode.h"
+#include "virt/exit.h"
+#include "virt/insn_decode.h"
 #include "virt/shadow.h"
-
-#define ADDRESS_BITS machine.xlat.address_bits
 
 bool svm_is_v2m(const struct cpu *cpu)
 {
@@ -106,11 +105,11 @@ static void inject_page_fault(struct cpu *cpu, uint64_t linear, uint32_t error)
  */
 static bool is_untold_fetch(const struct cpu *cpu, uint32_t error, uint64_t linear)
 {
-	const struct vmcb *vmcb = svm_vmcb(cpu);
+	const struct guest_insn insn = svm_insn(cpu);
 
-	if (vmcb->efer & EFER_NXE || vmcb->cr4 & CR4_SMEP || error)
+	if (insn.paging.efer & EFER_NXE || insn.paging.cr4 & CR4_SMEP || error)
 		return false;
-	return linear - svm_insn_linear(cpu) < SVM_CODE_BYTES_MAX;
+	return linear - guest_insn_linear(&insn) < INSN_BYTES_MAX;
 }
 
 void svm_on_page_fault(struct cpu *cpu)
@@ -144,21 +143,12 @@ void svm_on_page_fault(struct cpu *cpu)
 
 /* --- CR3, INVLPG --- */
 
-/* False: #GP (APM vol. 2, 3.1.2 and 5.3.2). */
-static bool is_cr3_valid(const struct cpu *cpu, uint64_t value)
-{
-	uint64_t reserved = ~((1ull << ADDRESS_BITS) - 1);
-
-	if (svm_guest_cr4(cpu) & CR4_PCIDE)
-		reserved &= ~CR3_NO_FLUSH;
-	return !(svm_vmcb(cpu)->efer & EFER_LMA) || !(value & reserved);
-}
-
 void svm_load_cr3(struct cpu *cpu, uint64_t value, uint64_t next_rip)
 {
+	const struct guest_paging paging = paging_of(cpu);
 	struct vmcb *vmcb = svm_vmcb(cpu);
 
-	if (!is_cr3_valid(cpu, value)) {
+	if (!exit_is_cr3_valid(&paging, value)) {
 		svm_inject_exception(cpu, VECTOR_GP, true);
 		return;
 	}
@@ -184,26 +174,27 @@ void svm_let_cr3_load(struct cpu *cpu)
 
 void svm_on_cr_read(struct cpu *cpu, uint32_t number)
 {
-	uint64_t value = number == 3 ? svm_guest_cr3(cpu) : svm_guest_cr4(cpu), next_rip;
+	struct guest_insn insn = svm_insn(cpu);
 
-	if (svm_insn_mov_from_cr(cpu, number, value, &next_rip))
-		svm_skip(cpu, next_rip);
+	if (guest_insn_mov_from_cr(cpu, &insn, number, number == 3 ? insn.paging.cr3 : insn.paging.cr4))
+		svm_insn_done(cpu, &insn);
 	else
 		cpu->step_aside = true;
 }
 
 void svm_on_invlpg(struct cpu *cpu)
 {
-	uint64_t linear, next_rip;
+	struct guest_insn insn = svm_insn(cpu);
+	uint64_t linear;
 
-	if (!svm_insn_invlpg(cpu, &linear, &next_rip)) {
+	if (!guest_insn_invlpg(cpu, &insn, &linear)) {
 		cpu->step_aside = true;
 		return;
 	}
 	if (v2m_invalidate(cpu->v2m, linear))
 		flush_address(cpu, linear);
 	flush_if_due(cpu);
-	svm_skip(cpu, next_rip);
+	svm_skip(cpu, insn.next_rip);
 }
 
 void svm_efer_changed(struct cpu *cpu)

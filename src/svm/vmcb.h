@@ -2,7 +2,7 @@
 /* Provides the virtual machine control block (AMD APM vol. 2, appendix B) and the intercept and exit codes in use. */
 #pragma once
 
-#include "base/types.h"
+#include "hw/descriptors.h"
 
 /* Intercepts, first word (offset 0x0c). */
 #define INTERCEPT_NMI (1u << 1)
@@ -84,21 +84,11 @@
 
 #define INTERRUPT_SHADOW (1ull << 0) /* 15.21.5 */
 
-#define VECTOR_DB 1u
-#define VECTOR_NMI 2u
-#define VECTOR_BP 3u
-#define VECTOR_OF 4u
-#define VECTOR_UD 6u
-#define VECTOR_DF 8u
-#define VECTOR_GP 13u
-#define VECTOR_PF 14u
 
 /* EXITINFO1 of IOIO (15.10.2) and of NPF (15.25.6). */
 #define IOIO_IN (1ull << 0)
 #define IOIO_STRING (1ull << 2)
-#define IOIO_SIZE8 (1ull << 4)
-#define IOIO_SIZE16 (1ull << 5)
-#define IOIO_SIZE32 (1ull << 6)
+#define IOIO_BYTES(info) ((uint32_t)(info) >> 4 & 7u) /* a bit a size: 1, 2, 4 */
 #define NPF_PRESENT (1ull << 0)
 #define NPF_WRITE (1ull << 1)
 #define NPF_FINAL (1ull << 32) /* the access itself, not the walk of the OS's tables */

@@ -11,9 +11,9 @@
 struct mem_batch;
 struct v2m;
 
-/* The OS's registers that the hardware does not switch; rax and rsp are in the vendor's control block. */
+/* The OS's registers that the hardware does not switch; rsp is in the vendor's control block, and with AMD rax as well. */
 struct guest_registers {
-	uint64_t rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15;
+	uint64_t rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15, rax;
 };
 
 /* Where the OS's NMI handling stands (svm_nmi.c). */
@@ -44,9 +44,16 @@ struct stalls {
 };
 
 struct cpu {
-	struct guest_registers regs; /* first: svm_entry.S knows */
-	uint64_t control_block;      /* machine address of the VMCB (VMCS); svm_entry.S knows the offset */
-	uint64_t stack_top;          /* startup.S knows the offset */
+	/* Offsets down to nmi_in_vmm are known to assembly. */
+	struct guest_registers regs; /* first */
+	uint64_t control_block;      /* machine address of the VMCB or VMCS */
+	uint64_t stack_top;
+	/* Written by others, atomically: kicks (kick.c). */
+	uint32_t request;    /* enum kick_request bits */
+	/* With Intel, where no NMI waits for the OS to run again: one of the OS's has come while the CPU was in Scrim (vmx_nmi.c). */
+	uint32_t nmi_in_vmm;
+	uint32_t entered;    /* the hardware has run this control block before */
+
 	uint32_t index, apic_id;
 
 	/* How far it is in its life. Written by itself, or by the CPU that sends it INIT or STARTUP, under the machine lock. */
@@ -66,9 +73,8 @@ struct cpu {
 
 	/* Written by others, atomically: kicks (kick.c) and INIT. */
 	uint32_t in_vmm;
-	uint32_t request; /* enum kick_request bits */
 	uint32_t nmi_sent;/* a kick's NMI is on its way and has not been taken */
-	uint32_t held_off;/* INIT is about to be sent to it: it must not come to want the machine lock (guard.c) */
+	uint32_t held_off;/* INIT is about to be sent to it: enum held_off (guard.c) */
 
 	struct v2m *v2m;        /* its tables of the back-ends shadow and vtlb; NULL: no memory for them */
 	bool heeds_links;       /* it uses them and goes on to: no link is made while a CPU in the OS does not. Atomic */
@@ -87,6 +93,10 @@ struct cpu {
 	bool has_saved;
 };
 
-_Static_assert(offsetof(struct cpu, regs) == 0, "svm_entry.S");
-_Static_assert(offsetof(struct cpu, control_block) == 112, "svm_entry.S");
-_Static_assert(offsetof(struct cpu, stack_top) == 120, "startup.S");
+_Static_assert(offsetof(struct cpu, regs) == 0, "svm_entry.S, vmx_entry.S");
+_Static_assert(offsetof(struct guest_registers, rax) == 112, "vmx_entry.S");
+_Static_assert(offsetof(struct cpu, control_block) == 120, "svm_entry.S");
+_Static_assert(offsetof(struct cpu, stack_top) == 128, "startup.S");
+_Static_assert(offsetof(struct cpu, request) == 136, "vmx_entry.S");
+_Static_assert(offsetof(struct cpu, nmi_in_vmm) == 140, "vmx_entry.S");
+_Static_assert(offsetof(struct cpu, entered) == 144, "vmx_entry.S");

@@ -12,6 +12,8 @@
 #include "virt/guard.h"
 
 #include "hw/apic.h"
+#include "hw/delay.h"
+#include "hw/insn.h"
 #include "hw/msr.h"
 #include "virt/kick.h"
 #include "virt/memvirt.h"
@@ -25,6 +27,14 @@
 /* CMOS shutdown code for an INIT that goes on at the warm reset vector: firmware leaves the machine alone (MP specification B.4). */
 #define CMOS_WARM_RESET 0x0a
 
+#define LEAVE_MS 1000u
+
+/* Its paging is off, or the instruction that is about to execute switches it off. */
+static bool needs_map(const struct cpu *self)
+{
+	return machine.vendor->unpaged_needs_map && (self->step_aside || !machine.vendor->guest_is_paging(self));
+}
+
 /*
  * V2M tables are for a CPU in its stride. One that starts up is behind the guard, which traps in the nested tables; one whose registers
  * they cannot serve translates by those as well. They follow the map in any case.
@@ -34,7 +44,7 @@ static enum scrim_backend wanted(const struct cpu *self, bool guard)
 	if (guard)
 		return SCRIM_BACKEND_NESTED;
 	if (!self->memory_on)
-		return SCRIM_BACKEND_NATIVE;
+		return needs_map(self) ? SCRIM_BACKEND_NESTED : SCRIM_BACKEND_NATIVE;
 	if (shadow_is_v2m(self->backend) && !self->step_aside && machine.vendor->can_shadow(self))
 		return self->backend;
 	return SCRIM_BACKEND_NESTED;
@@ -52,6 +62,16 @@ void guard_apply(struct cpu *self)
 		self->translating = to != SCRIM_BACKEND_NATIVE;
 		__atomic_store_n(&self->heeds_links, shadow_is_v2m(to), __ATOMIC_SEQ_CST);
 	}
+}
+
+void guard_on_paging_off(struct cpu *self)
+{
+	machine_lock(self);
+	memvirt_need_map();
+	guard_trap_apic();
+	self->translating = true; /* or memvirt_tidy() might take the map away before guard_apply() comes */
+	machine_unlock();
+	self->step_aside = true;
 }
 
 bool guard_traps_apic(gfn_t page)
@@ -185,9 +205,36 @@ void guard_on_start(struct cpu *self)
 	machine_unlock();
 }
 
+/* Of cpu->held_off. */
+enum held_off {
+	HELD_NOT,
+	HELD_OFF,      /* it must not come to want the machine lock */
+	HELD_TO_LEAVE, /* it is to switch virtualization off */
+	HELD_LEFT,     /* and has */
+};
+
 static bool is_in_exit(const struct cpu *cpu)
 {
 	return __atomic_load_n(&cpu->started, __ATOMIC_RELAXED) && __atomic_load_n(&cpu->in_vmm, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Where virtualization holds INIT back for good (Intel SDM vol. 3, 23.8; and in the OS it is an exit, which resets nothing), the target
+ * switches it off first. It stands at the beginning of an exit, or comes there by the kick, and has nothing else to do any more. A CPU that is outside Scrim already
+ * does not answer, and needs not.
+ */
+static void make_leave(struct cpu *self, struct cpu *target)
+{
+	uint64_t give_up = rdtsc() + delay_tsc_hz() / 1000 * LEAVE_MS;
+
+	if (!machine.vendor->disable || target == self || !target->started)
+		return;
+	__atomic_store_n(&target->held_off, HELD_TO_LEAVE, __ATOMIC_SEQ_CST);
+	kick_out(target);
+	while (__atomic_load_n(&target->held_off, __ATOMIC_SEQ_CST) != HELD_LEFT && rdtsc() < give_up) {
+		kick_serve(self);
+		cpu_pause();
+	}
 }
 
 /*
@@ -200,10 +247,10 @@ static bool is_in_exit(const struct cpu *cpu)
 static void before_init(struct cpu *self, struct cpu *target)
 {
 	for (;;) {
-		__atomic_store_n(&target->held_off, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&target->held_off, HELD_OFF, __ATOMIC_SEQ_CST);
 		if (target == self || !is_in_exit(target))
 			break;
-		__atomic_store_n(&target->held_off, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&target->held_off, HELD_NOT, __ATOMIC_SEQ_CST);
 		machine_unlock();
 		while (is_in_exit(target)) {
 			kick_serve(self);
@@ -211,15 +258,29 @@ static void before_init(struct cpu *self, struct cpu *target)
 		}
 		machine_lock(self);
 	}
+	make_leave(self, target);
 	park(target);
 	target->started = target->parked = target->translating = false;
 	target->mode = SCRIM_BACKEND_NATIVE;
 	target->heeds_links = false;
 }
 
+void guard_leave(struct cpu *self)
+{
+	machine.vendor->disable(self);
+	__atomic_store_n(&self->held_off, HELD_LEFT, __ATOMIC_SEQ_CST);
+	/* Interrupts are off, an NMI goes on: what ends this is the OS's INIT. */
+	for (;;)
+		hlt();
+}
+
 void guard_wait_held_off(struct cpu *self)
 {
-	while (__atomic_load_n(&self->held_off, __ATOMIC_SEQ_CST)) {
+	uint32_t held;
+
+	while ((held = __atomic_load_n(&self->held_off, __ATOMIC_SEQ_CST)) != HELD_NOT) {
+		if (held == HELD_TO_LEAVE)
+			guard_leave(self);
 		kick_serve(self);
 		cpu_pause();
 	}
@@ -266,7 +327,7 @@ static bool starts_cpus(uint64_t icr)
 /* Sends the OS's IPI; an INIT or a STARTUP under the lock, so that its target is not in an exit that holds it. */
 static bool pass_icr(struct cpu *self, uint64_t icr)
 {
-	bool sent, init = ICR_MODE(icr) == ICR_MODE_INIT;
+	bool sent, init = ICR_MODE(icr) == ICR_MODE_INIT, to_self = false;
 
 	if (!starts_cpus(icr))
 		return send_icr(icr);
@@ -275,6 +336,7 @@ static bool pass_icr(struct cpu *self, uint64_t icr)
 		struct cpu *target = &machine.cpu[i];
 		if (!is_target(self, target, icr))
 			continue;
+		to_self |= target == self;
 		if (init)
 			before_init(self, target);
 		else
@@ -282,8 +344,10 @@ static bool pass_icr(struct cpu *self, uint64_t icr)
 	}
 	sent = send_icr(init ? icr : (icr & ~0xffull) | machine.memory.startup_page >> PAGE_SHIFT);
 	for (uint32_t i = 0; i < machine.cpu_count; i++)
-		__atomic_store_n(&machine.cpu[i].held_off, 0, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&machine.cpu[i].held_off, HELD_NOT, __ATOMIC_SEQ_CST);
 	machine_unlock();
+	if (init && to_self && machine.vendor->disable)
+		guard_leave(self);
 	return sent;
 }
 

@@ -36,11 +36,17 @@ void guard_on_cr3_load(struct cpu *self);
 void guard_on_lidt(struct cpu *self);
 void guard_on_wbinvd(struct cpu *self);
 
+/* Exit of this CPU before it switches its paging off, which it can do behind the map alone: it executes there. */
+void guard_on_paging_off(struct cpu *self);
+
 /* Exit of this CPU before it writes `value` to the CMOS: from Linux's do_boot_cpu, the first and the last thing it does. */
 void guard_on_cmos_write(struct cpu *self, uint8_t value);
 
 /* This CPU begins its life in the OS, from Scrim's start-up code. */
 void guard_on_start(struct cpu *self);
+
+/* In an exit of this CPU, where virtualization holds INIT back: it switches that off and halts, until INIT comes. */
+void NORETURN guard_leave(struct cpu *self);
 
 /* Beginning of an exit: waits while another CPU is about to send this one INIT. */
 void guard_wait_held_off(struct cpu *self);

@@ -108,10 +108,12 @@ void kick_others(struct cpu *self, enum kick_request request)
 	kick_those(self, request, KICK_EVERYBODY);
 }
 
-void kick_self(struct cpu *self)
+void kick_out(struct cpu *target)
 {
-	if (!__atomic_exchange_n(&self->nmi_sent, 1, __ATOMIC_SEQ_CST))
-		send_nmi(self);
+	if (__atomic_exchange_n(&target->nmi_sent, 1, __ATOMIC_SEQ_CST))
+		return;
+	__atomic_fetch_add(&machine.count.kicks_out, 1, __ATOMIC_RELAXED);
+	send_nmi(target);
 }
 
 void kick_serve(struct cpu *self)

@@ -28,8 +28,8 @@ void kick_those(struct cpu *self, enum kick_request request, uint64_t who);
 /* Asks the same and does not wait. Returns how many CPUs were asked. Machine lock held. */
 uint32_t kick_call_others(struct cpu *self, enum kick_request request);
 
-/* Makes this CPU exit before it executes any more of the OS's code, behind what its VMRUN delivers. */
-void kick_self(struct cpu *self);
+/* Makes a CPU exit, for no request. The calling one: before it executes any more of the OS's code, behind what its VMRUN delivers. */
+void kick_out(struct cpu *target);
 
 /* Does what others have asked of this CPU. In every exit, and wherever a CPU waits. */
 void kick_serve(struct cpu *self);

@@ -23,6 +23,7 @@ struct machine_memory {
 
 struct machine_counters {
 	uint64_t switches, kicks, flushes, cpus_lost;
+	uint64_t kicks_out; /* atomic */
 	uint64_t batches; /* and single pages, which are a batch of one */
 	struct mem_moved unshared; /* by writes */
 };

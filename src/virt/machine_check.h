@@ -21,3 +21,9 @@ bool machine_check_get(uint64_t index, uint64_t *physical, uint64_t *told_by_har
 
 /* No page is displaced any more: from now on the two are the same. Machine lock held. */
 void machine_check_forget(void);
+
+/*
+ * machine_check_banks.c: whether the read is of a bank and its CPU translates; if so *ok, else #GP, and what the OS gets. In an exit of this
+ * CPU; takes the machine lock.
+ */
+bool machine_check_read(struct cpu *self, uint32_t msr, uint64_t *value, bool *ok);

@@ -14,15 +14,15 @@
 #include "virt/shadow.h"
 #include "virt/trace.h"
 #include "virt/vendor.h"
-#include "xlat/pte_npt.h"
 
 void memvirt_init(const struct mem_config *config)
 {
 	struct mem_config full = *config;
 
 	machine.xlat.ops = &xlat_nested;
-	machine.xlat.format = &pte_npt;
+	machine.xlat.format = machine.vendor->nested_format;
 	machine.xlat.port = port_tables;
+	machine.xlat.port.memory_type = machine.vendor->memory_type;
 	full.port = &port_ops;
 	full.port_context = &machine.xlat;
 	full.movable = dma_movable();

@@ -75,7 +75,7 @@ static void copy_and_end(struct cpu *self, uint64_t start_tsc)
 	port_ops.flush(&machine.xlat);
 	machine_unlock();
 	copy(self);
-	machine_lock(self);
+	machine_lock_first(self); /* all who wait for these pages ask for the lock again and again */
 	port_run_on(self);
 	mem_batch_end(&machine.mem, self->batch, &machine.last.moved);
 	count_batch(self, self->batch->count, start_tsc);

@@ -8,7 +8,10 @@
 static struct {
 	uint64_t next, fixed_end; /* own_alloc()'s bump */
 	uint64_t frames_start, frames_end;
-	const uint8_t *boot_start, *boot_end; /* of the image, tables now */
+	struct {
+		const uint8_t *start, *end;
+	} given[OWN_PIECES_MAX]; /* of the image, tables now */
+	uint32_t given_count;
 	void *free_tables;        /* linked by their first word */
 } own;
 
@@ -76,8 +79,9 @@ void own_table_free(void *page)
 
 void own_give_boot_memory(uint8_t *start, uint8_t *end)
 {
-	own.boot_start = start;
-	own.boot_end = end;
+	CHECK(own.given_count < OWN_PIECES_MAX);
+	own.given[own.given_count].start = start;
+	own.given[own.given_count++].end = end;
 	for (uint8_t *page = start; page < end; page += PAGE_SIZE)
 		own_table_free(page);
 }
@@ -86,8 +90,12 @@ bool own_is_table(const void *page)
 {
 	const uint8_t *at = page;
 
-	return (at >= own.boot_start && at < own.boot_end) ||
-	       ((uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start);
+	if ((uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start)
+		return true; /* most: a step gives back many */
+	for (uint32_t i = 0; i < own.given_count; i++)
+		if (at >= own.given[i].start && at < own.given[i].end)
+			return true;
+	return false;
 }
 
 uint64_t own_frames_start(void)

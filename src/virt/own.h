@@ -35,7 +35,8 @@ void *own_alloc(uint64_t bytes);
 void *own_table_alloc(void);
 void own_table_free(void *page);
 
-/* What only the boot needed, page-aligned, is for tables from now on. At its end. */
+/* A piece of the image that only the boot needed, or no machine like this one, page-aligned, is for tables from now on. At its end. */
+#define OWN_PIECES_MAX 2u
 void own_give_boot_memory(uint8_t *start, uint8_t *end);
 
 /* It came from own_table_alloc(). */

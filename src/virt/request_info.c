@@ -258,6 +258,8 @@ static uint64_t info_of_activity(enum scrim_info item)
 		return machine.count.batches;
 	case SCRIM_INFO_TRACE_ON:
 		return trace_is_on();
+	case SCRIM_INFO_KICKS_OUT:
+		return __atomic_load_n(&machine.count.kicks_out, __ATOMIC_RELAXED);
 	default:
 		return trace_events();
 	}

@@ -76,7 +76,7 @@ startup_entry:
 	movq (%rax, %rdi, 8), %rdi	/* struct cpu */
 	testq %rdi, %rdi
 	jz 3f
-	movq 120(%rdi), %rsp		/* stack_top */
+	movq 128(%rdi), %rsp		/* stack_top */
 	xorl %ebp, %ebp
 	call startup_main
 	ud2

@@ -56,6 +56,11 @@ void startup_prepare_cpu(struct cpu *cpu)
 	startup_cpu_by_apic_id[cpu->apic_id] = cpu;
 }
 
+struct cpu *startup_find_cpu(uint32_t apic_id)
+{
+	return apic_id < ACPI_CPUS_MAX ? startup_cpu_by_apic_id[apic_id] : NULL;
+}
+
 static void start(const struct cpu *cpu)
 {
 	uint32_t vector = (uint32_t)(machine.memory.startup_page >> PAGE_SHIFT);

@@ -16,6 +16,9 @@ uint64_t startup_cpu_bytes(void);
 /* Gives `cpu` its stack. */
 void startup_prepare_cpu(struct cpu *cpu);
 
+/* NULL: firmware does not list it. */
+struct cpu *startup_find_cpu(uint32_t apic_id);
+
 /*
  * Starts every other CPU that firmware lists, one after another, and lets it find out whether it can be virtualized; those that can
  * wait, halted, for the OS's INIT. NULL, or the line to print: which CPU did not start, or cannot serve and why.

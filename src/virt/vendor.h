@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Provides the seam between Scrim's logic and the CPU vendor's virtualization: all that src/virt asks of src/svm. */
+/* Provides the seam between Scrim's logic and the CPU vendor's virtualization: all that src/virt asks of src/svm or src/vmx. */
 #pragma once
 
 #include "virt/cpu.h"
 #include "xlat/guest_mmu.h"
+#include "xlat/xlat.h"
 
 /* The OS's registers at its entry, 32-bit protected mode, flat, paging off. */
 struct guest_entry {
@@ -14,10 +15,23 @@ struct guest_entry {
 
 struct vendor_ops {
 	enum scrim_vendor id;
+	/* Pages of own_alloc() for one CPU's control block, and for what all share. */
+	uint64_t cpu_bytes, shared_bytes;
+	const struct xlat_format *nested_format; /* of the tables that the hardware walks for SCRIM_BACKEND_NESTED */
+	enum memory_type (*memory_type)(void *context, uint64_t start, uint64_t bytes); /* xlat.h; where that format asks for it */
+	bool unpaged_needs_map; /* a CPU whose paging is off runs behind the map alone */
+	/* The calling CPU is this vendor's, as far as virtualization goes. */
+	bool (*is_there)(void);
 	/* NULL, or why the calling CPU cannot be virtualized (one line's worth). Changes nothing. */
 	const char *(*probe)(void);
+	/* The nested tables may have leaves of 1 GiB. */
+	bool (*has_1g)(void);
+	/* Builds what all CPUs share, and the control blocks. Behind own_init(), before any CPU is enabled. */
+	void (*init)(void);
 	/* Turns virtualization on for the calling CPU. */
 	void (*enable)(struct cpu *cpu);
+	/* Turns it off, in an exit, where INIT does not take effect before that. NULL: it does. */
+	void (*disable)(struct cpu *cpu);
 	/* Sets the calling CPU's guest to the OS's entry; to the state after INIT and STARTUP(vector). */
 	void (*reset_to_entry)(struct cpu *cpu, const struct guest_entry *entry);
 	void (*reset_to_startup)(struct cpu *cpu, uint8_t vector);

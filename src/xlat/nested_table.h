@@ -16,9 +16,15 @@ static inline uint64_t entry_of_table(const struct xlat *xlat, const uint64_t *t
 	return xlat->port.machine_of(xlat->port.context, table) | xlat->format->table | level * xlat->format->next_level;
 }
 
+/* xlat_nested.c. The memory there is of one type. */
+uint64_t type_of_leaf(const struct xlat *xlat, uint64_t address, uint32_t level);
+
 static inline uint64_t leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
 {
-	return address | xlat->format->leaf | (level > 1 ? xlat->format->large : 0);
+	const struct xlat_format *format = xlat->format;
+	uint64_t entry = address | format->leaf | (level > 1 ? format->large : 0);
+
+	return format->type ? entry | type_of_leaf(xlat, address, level) : entry;
 }
 
 static inline bool is_table(const struct xlat *xlat, uint64_t entry, uint32_t level)

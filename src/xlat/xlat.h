@@ -7,6 +7,7 @@
 
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/memory_type.h"
 #include "mem/mem_port.h"
 
 struct xlat;
@@ -19,6 +20,11 @@ struct xlat_port {
 	void *(*page_of)(void *context, uint64_t machine);
 	/* Called for what has been written to tables, before anything leads there: for hardware that walks past the caches. NULL: none does. */
 	void (*wrote)(void *context, const void *at, uint64_t bytes);
+	/*
+	 * Type of all machine memory in [start, start + bytes), a power of two and aligned to it; MEMORY_MIXED: it has no such entry. For formats
+	 * whose leaves say it.
+	 */
+	enum memory_type (*memory_type)(void *context, uint64_t start, uint64_t bytes);
 	/* What the map lets CPUs do with a page: for xlat_protect.h alone. */
 	enum mem_access (*access)(void *context, gfn_t page);
 	void *context;
@@ -34,6 +40,7 @@ struct xlat_format {
 	uint64_t table;   /* an entry that leads to a table */
 	uint64_t leaf;    /* one that maps, with all rights */
 	uint64_t large;   /* the same above the lowest level: and these */
+	uint64_t type;    /* a leaf says here which type of memory it leads to; 0: the hardware knows by itself */
 	/*
 	 * 0: every step of a walk goes down a level, and above the lowest an entry without `large` leads to a table. Else an entry says where it
 	 * leads: to a table of level n where n times this is added to it, n at most 7, and nowhere with n = 0.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The nested back-end: the hardware composes the OS's V2P with these P2M tables (AMD APM vol. 2, 15.25). In another format, IOMMUs walk such
- * tables for what devices ask.
+ * The nested back-end: the hardware composes the OS's V2P with these P2M tables (AMD APM vol. 2, 15.25; Intel SDM vol. 3, 28.3). In another
+ * format, IOMMUs walk such tables for what devices ask.
  *
  * Owns the tables. Invariant: an entry that CPUs can walk is changed from one size to another only by way of absence and a flush
  * ("break before make"):
@@ -52,6 +52,17 @@ static void forget_near(struct xlat *xlat)
 		memset(xlat->near, 0, xlat->near_count * sizeof(*xlat->near));
 }
 
+static enum memory_type memory_type(const struct xlat *xlat, uint64_t address, uint32_t level)
+{
+	return xlat->port.memory_type(xlat->port.context, address, 1ull << table_shift(level));
+}
+
+/* By the machine address: whoever reaches a frame, by whatever page, reaches it as the same type, Scrim too. */
+uint64_t type_of_leaf(const struct xlat *xlat, uint64_t address, uint32_t level)
+{
+	return memory_type(xlat, address, level) * (xlat->format->type & -xlat->format->type);
+}
+
 static bool is_in_hole(const struct xlat_format *format, uint64_t address)
 {
 	return format->apart_is_hole && address >= format->apart_start && address < format->apart_end;
@@ -87,7 +98,7 @@ static bool must_be_split(const struct xlat *xlat, uint64_t start, uint32_t leve
 	for (uint32_t i = 0; i < xlat->boundary_count; i++)
 		if (xlat->boundary[i] > start && xlat->boundary[i] < end)
 			return true;
-	return false;
+	return format->type && memory_type(xlat, start, level) == MEMORY_MIXED;
 }
 
 /* Fills a page directory (2 MiB entries) for the GiB at `start`, and page tables where it must be split. */
@@ -97,9 +108,10 @@ static bool build_directory(struct xlat *xlat, uint64_t *directory, uint64_t sta
 		uint64_t address = start + (i << table_shift(2));
 		if (meets_own_hole(xlat, address, address + FIRST_2M))
 			continue;
-		directory[i] = leaf(xlat, address, 2);
-		if (!must_be_split(xlat, address, 2))
+		if (!must_be_split(xlat, address, 2)) {
+			directory[i] = leaf(xlat, address, 2);
 			continue;
+		}
 		uint64_t *table = take_table(xlat);
 		if (!table)
 			return false;
@@ -114,9 +126,10 @@ static bool build_512g(struct xlat *xlat, uint64_t *pointers, uint64_t start, ui
 {
 	for (uint64_t i = 0; i < TABLE_ENTRIES && start + (i << table_shift(3)) < end; i++) {
 		uint64_t address = start + (i << table_shift(3));
-		pointers[i] = leaf(xlat, address, 3);
-		if (!must_be_split(xlat, address, 3))
+		if (!must_be_split(xlat, address, 3)) {
+			pointers[i] = leaf(xlat, address, 3);
 			continue;
+		}
 		uint64_t *directory = take_table(xlat);
 		if (!directory)
 			return false;
@@ -322,10 +335,10 @@ static void set(struct xlat *xlat, gfn_t page, mfn_t frame, enum mem_access acce
 	keep_near(xlat, page, entry);
 }
 
-/* The loops below write without asking whether somebody wants to know of it. */
+/* The loops below write without asking whether somebody wants to know of it, and without a memory type. */
 static uint64_t near_for_many(const struct xlat *xlat)
 {
-	return xlat->port.wrote ? 0 : xlat->near_count;
+	return xlat->port.wrote || xlat->format->type ? 0 : xlat->near_count;
 }
 
 static void hide(struct xlat *xlat, const struct mem_move *move, uint32_t count)
@@ -389,8 +402,10 @@ static bool get(const struct xlat *xlat, gfn_t page, mfn_t *frame, enum mem_acce
 /* Every entry says Identity, and its page may be written. */
 static bool is_identity_table(const struct xlat *xlat, const uint64_t *table, uint64_t start)
 {
+	const uint64_t looked_at = TABLE_ADDRESS | xlat->format->leaf | xlat->format->type;
+
 	for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
-		if ((table[i] & (TABLE_ADDRESS | xlat->format->leaf)) != leaf(xlat, start + (i << table_shift(1)), 1))
+		if ((table[i] & looked_at) != leaf(xlat, start + (i << table_shift(1)), 1))
 			return false;
 	return true;
 }

@@ -17,7 +17,7 @@ bool model_info_counts(const struct fuzz *fuzz, unsigned info)
 	/* The estimate of a pause is measured when it is asked for; the OS's first writes take a watch's tables and frames. */
 	if (info == SCRIM_INFO_MAP_BYTES || info == SCRIM_INFO_WATCH_FRAMES || info == SCRIM_INFO_IMAGE_COPIES)
 		return watch_is_on(fuzz);
-	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US ||
+	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_KICKS_OUT || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US ||
 	       (info >= SCRIM_INFO_V2M_TABLES && info <= SCRIM_INFO_V2M_LINKS_BROKEN);
 }
 

@@ -20,6 +20,7 @@ KNOWN_LINES = re.compile(
     r"smpboot: (CPU \d is now offline|Booting Node 0 Processor \d APIC 0x\d)$"
     r"|x86: Booting SMP configuration:$"
     r"|process \d+ \(.*\) no longer affine to cpu\d$|select_fallback_rq: \d+ callbacks suppressed$"
+    r"|random: crng init done$"  # late where the CPU gives no random numbers
     r"|SMP alternatives: switching to SMP code$"
     # An IPI for all CPUs came while this one was starting: on the bare machine too, at 27 of 300 starts under load.
     r"|APIC: Stale IRR: 10000000(,0{8}){7} ISR: 0{8}(,0{8}){7}$"

@@ -10,27 +10,22 @@ an agent on its second serial port (initramfs/agent); from outside by QMP, and b
 address. Nothing is tried twice: a machine that is late or gone raises MachineError, which tells what it last said.
 """
 
-import base64
 import json
 import mmap
 import os
 import pathlib
 import re
-import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
 import time
 
-import newc
+from agent import Agent
+from emulated import BUILD, IMAGES, READY_TIMEOUT, Emulated, MachineError, initrd_with, kernel_path, size_bytes
+from emulated import ROOT, end_with_parent  # noqa: F401 (for those who use a machine)
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = ROOT / os.environ.get("BUILD", "build")
-IMAGES = BUILD / "images"
 I386_INITRAMFS = IMAGES / "initramfs-i386.cpio.gz"
-KERNELS = ("cloud", "full", "686", "686-pae")  # by the names that fetch_kernels.sh gives them
 
 # Pinned, and free of everything that QEMU's TCG would warn about.
 CPU_MODEL = (
@@ -40,12 +35,7 @@ CPU_MODEL = (
 KERNEL_ARGS = "console=ttyS0 loglevel=7 cryptomgr.notests nokaslr mitigations=off panic=-1"
 ICOUNT_ARGS = ["-icount", "shift=0,sleep=off", "-rtc", "base=2024-01-01T00:00:00,clock=vm"]
 
-TERMINAL_SEQUENCE = re.compile(r"\x1b\[[0-9;?=]*[A-Za-z]")
-
-READY_TIMEOUT = 300
-RUN_TIMEOUT = 120
 QMP_TIMEOUT = 60
-CONSOLE_TAIL_LINES = 60
 VECTOR_REGISTERS = re.compile(r"([XY]MM|FPR|ZMM|k\d)")  # left out of what a failure prints
 
 GIB = 1 << 30
@@ -53,11 +43,7 @@ Q35_LOW_MAX = 0xB0000000  # q35 keeps all RAM below this address if it fits ...
 Q35_LOW_SPLIT = 0x80000000  # ... and otherwise only so much of it
 
 
-class MachineError(Exception):
-    """The machine did not do what was asked of it. The text has the console's tail and the CPUs' registers."""
-
-
-class Machine:
+class Machine(Emulated):
     """One virtual machine, started on entering the `with` block and ended on leaving it.
 
     work         directory for logs and sockets' files; made if absent
@@ -80,15 +66,16 @@ class Machine:
     files        {path: bytes or text} added to the initramfs; "autorun" is a script that runs instead of the agent
     """
 
+    EMULATOR = "QEMU"
+
     def __init__(self, work, scrim=True, kernel="cloud", cpus=1, memory="512M", options="", args="", kernel_args=KERNEL_ARGS,
                  initrd=IMAGES / "initramfs.cpio.gz", kexec=False, cpu=CPU_MODEL, icount=None, reboot=False, boot=None,
                  firmware="bios", extra=(), threads="single", agent=True, files=None):
-        self.work = pathlib.Path(work)
+        super().__init__(work)
         self.scrim = scrim
         self.cpus = cpus
         self.memory_bytes = size_bytes(memory)
-        self.boot_id = None
-        self._kernel = IMAGES / f"vmlinuz-{kernel}" if kernel in KERNELS else pathlib.Path(kernel)
+        self._kernel = kernel_path(kernel)
         self._args = " ".join(f"{kernel_args} {args}".split())
         self._initrd = IMAGES / "initramfs-kexec.cpio.gz" if kexec else initrd
         self._files = files or {}
@@ -101,25 +88,12 @@ class Machine:
         self._extra = list(extra)
         self._threads = threads
         self._has_agent = agent
-        self._process = None
         self._sockets = None
         self._memory_path = None
         self.memory = None
         self._qmp = None
-        self._agent = None
 
     # --- life ---------------------------------------------------------------------------------------------------------
-
-    def __enter__(self):
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.close()
 
     def close(self):
         """Ends QEMU, however it is, and gives back the RAM file."""
@@ -185,97 +159,7 @@ class Machine:
         elf = {} if self.scrim is True else {"elf": self.scrim}
         return scrim_arguments(self._options, [f"{self._kernel} {self._args}"] + ([str(self._initrd)] if self._initrd else []), **elf)
 
-    # --- the guest ----------------------------------------------------------------------------------------------------
-
-    def wait_ready(self, timeout=READY_TIMEOUT):
-        """Waits until the agent of a newly booted kernel answers (also after a reboot or kexec). Returns self."""
-        self.boot_id = self._ask(lambda: self._agent.wait_ready(timeout, self._check_alive), f"no agent after {timeout} s")
-        return self
-
-    def run(self, command, timeout=RUN_TIMEOUT):
-        """Runs a shell script in the guest. Returns (exit status, output with standard error in it)."""
-        return self._ask(
-            lambda: self._agent.run(command, timeout, self._check_alive), f"no end after {timeout} s: {command}"
-        )
-
-    def must(self, command, timeout=RUN_TIMEOUT):
-        """Runs a shell script that has to exit with 0. Returns its output without white space at the ends."""
-        status, output = self.run(command, timeout)
-        if status != 0:
-            raise self.error(f"exit status {status}: {command}\n{output}")
-        return output.strip()
-
-    def spawn(self, command):
-        """Starts a shell script in the background of the guest. Returns a Job: `poll()`, `wait(timeout)`, `output()`."""
-        name = f"/tmp/job.{secrets.token_hex(4)}"
-        script = base64.b64encode(command.encode()).decode()
-        self.must(f"echo {script} | base64 -d >{name}.sh\n(sh {name}.sh >{name}.out 2>&1 </dev/null; echo $? >{name}.tmp; "
-                  f"mv {name}.tmp {name}.rc) >/dev/null 2>&1 &")
-        return Job(self, name)
-
-    def send(self, command):
-        """Sends a script that will not come back (reboot, kexec, power-off, panic): nothing is waited for."""
-        self._agent.send(command)
-
-    def dmesg(self):
-        """The kernel's log as a list of lines."""
-        return self.must("dmesg").splitlines()
-
-    def status(self):
-        """`scrimctl status --json`, parsed."""
-        text = self.must("scrimctl status --json")
-        try:
-            return json.loads(text)
-        except ValueError as reason:
-            raise self.error(f"scrimctl status --json is not JSON ({reason}):\n{text}") from reason
-
     # --- from outside -------------------------------------------------------------------------------------------------
-
-    @property
-    def console_path(self):
-        """File that the first serial port writes to."""
-        return self.work / "console.log"
-
-    @property
-    def console(self):
-        """All that the first serial port has said, Scrim's lines and the kernel's, as plain text."""
-        return plain_text(self.console_path)
-
-    @property
-    def second_path(self):
-        """File that the second serial port writes to where no agent is."""
-        return self.work / "second.log"
-
-    @property
-    def second(self):
-        """What /autorun (see `files`) has printed, and its last line: `autorun status N`."""
-        return plain_text(self.second_path)
-
-    def wait_console(self, pattern, timeout=READY_TIMEOUT):
-        """Waits until the console matches the regular expression. Returns the match."""
-        deadline = time.monotonic() + timeout
-        while True:
-            ended = self._process.poll() is not None
-            match = re.search(pattern, self.console, re.MULTILINE)
-            if match:
-                return match
-            if ended:
-                raise self.error(f"QEMU ended (status {self._process.returncode}), and the console never said: {pattern}")
-            if time.monotonic() > deadline:
-                raise self.error(f"the console did not say within {timeout} s: {pattern}")
-            time.sleep(0.1)
-
-    def wait_exit(self, timeout=READY_TIMEOUT):
-        """Waits for the end of QEMU (power-off, reboot with reboot=False, isa-debug-exit). Returns its exit status."""
-        try:
-            return self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise self.error(f"still running after {timeout} s, should have ended") from None
-
-    @property
-    def alive(self):
-        """True while QEMU runs."""
-        return self._process is not None and self._process.poll() is None
 
     def qmp(self, command, **arguments):
         """A QMP command ("inject-nmi", "stop", "cont", ...). Returns what it returns."""
@@ -289,18 +173,13 @@ class Machine:
         """Waits for a QMP event ("RESET", "SHUTDOWN", "GUEST_PANICKED"), also one that came before and was not waited for."""
         return self._ask(lambda: self._qmp.wait_event(name, timeout), f"no event {name} within {timeout} s")
 
-    def error(self, reason):
-        """A MachineError with all that helps to see why: console's tail, QEMU's messages, registers of all CPUs."""
-        lines = self.console.splitlines()
-        parts = [reason, f"--- console, last of {len(lines)} lines", *lines[-CONSOLE_TAIL_LINES:]]
-        log = (self.work / "qemu.log").read_text(errors="replace").strip() if (self.work / "qemu.log").exists() else ""
-        if log:
-            parts += ["--- QEMU says", log]
-        if self._agent and self._agent.partial:
-            parts += ["--- agent, last seen", TERMINAL_SEQUENCE.sub("", self._agent.partial[-2000:])]
+    def _last_words(self):
+        path = self.work / "qemu.log"
+        log = path.read_text(errors="replace").strip() if path.exists() else ""
+        parts = ["--- QEMU says", log] if log else []
         if self.alive and self._qmp:
             parts += ["--- registers", self._registers()]
-        return MachineError("\n".join(parts))
+        return parts
 
     def _registers(self):
         """Of all CPUs, and what their APICs have pending and in service: a CPU that sleeps for ever may have lost an interrupt there."""
@@ -310,111 +189,6 @@ class Machine:
             return "\n".join(line for line in text.splitlines() if not VECTOR_REGISTERS.match(line))
         except (OSError, EOFError, TimeoutError) as reason:
             return f"(the monitor does not answer: {reason!r})"
-
-    def _ask(self, action, reason):
-        try:
-            return action()
-        except TimeoutError:
-            raise self.error(reason) from None
-        except (OSError, EOFError) as failure:
-            self._settle()
-            ended = f"QEMU ended (status {self._process.returncode})" if not self.alive else f"lost the machine: {failure!r}"
-            raise self.error(f"{ended}; {reason}") from None
-
-    def _settle(self):
-        """Its sockets close a moment before QEMU is gone."""
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-
-    def _check_alive(self):
-        """Called while waiting for the agent: a kernel that has panicked will never answer."""
-        if not self.alive:
-            raise EOFError("QEMU ended")
-        if "---[ end Kernel panic" in self.console:
-            raise EOFError("the kernel panicked")
-
-
-class Job:
-    """A script in the background of the guest."""
-
-    def __init__(self, machine, name):
-        self._machine = machine
-        self._name = name
-
-    def poll(self):
-        """Exit status, or None while it runs."""
-        text = self._machine.must(f"cat {self._name}.rc 2>/dev/null || true")
-        return int(text) if text else None
-
-    def output(self):
-        """What it has printed so far."""
-        return self._machine.must(f"cat {self._name}.out")
-
-    def wait(self, timeout=RUN_TIMEOUT):
-        """Waits for its end in the guest, by the host's clock. Returns (status, output)."""
-        deadline = time.monotonic() + timeout
-        while (status := self.poll()) is None:
-            if time.monotonic() > deadline:
-                raise self._machine.error(f"background job still runs after {timeout} s; it said:\n{self.output()}")
-            time.sleep(0.3)
-        return status, self.output()
-
-
-class Agent:
-    """The host's end of the protocol that initramfs/agent describes."""
-
-    def __init__(self, connection):
-        self._connection = connection
-        self._received = b""
-
-    @property
-    def partial(self):
-        """What has come and belongs to no finished answer."""
-        return self._received.decode("utf-8", "replace")
-
-    def close(self):
-        self._connection.close()
-
-    def wait_ready(self, timeout, check):
-        return self._until(rb"@ready ([0-9a-f-]+)\r?\n", timeout, check).group(1).decode()
-
-    def run(self, command, timeout, check):
-        token = self.send(command)
-        self._until(rb"@begin %s\r?\n" % token, timeout, check)
-        end = self._until(rb"@end %s (\d+)\r?\n" % token, timeout, check)
-        return int(end.group(1)), end.string[: end.start()].decode("utf-8", "replace").replace("\r\n", "\n")
-
-    def send(self, command):
-        token = secrets.token_hex(8).encode()
-        self._connection.settimeout(QMP_TIMEOUT)
-        self._connection.sendall(token + b" " + base64.b64encode(command.encode()) + b"\n")
-        return token
-
-    def _until(self, pattern, timeout, check):
-        """Waits for the pattern and drops all up to its end. `check` raises when waiting has become vain."""
-        deadline = time.monotonic() + timeout
-        searched = 0
-        expression = re.compile(pattern)
-        while not (match := expression.search(self._received, searched)):
-            searched = max(0, len(self._received) - 128)
-            if time.monotonic() > deadline:
-                raise TimeoutError
-            self._receive(check)
-        self._received = self._received[match.end() :]
-        return match
-
-    def _receive(self, check):
-        self._connection.settimeout(1)
-        try:
-            data = self._connection.recv(65536)
-        except TimeoutError:
-            check()
-            return
-        if not data:
-            raise EOFError("the agent's line closed")
-        self._received += data
 
 
 class Qmp:
@@ -511,16 +285,6 @@ def scrim_arguments(options, modules, elf=BUILD / "scrim.elf"):
     return arguments
 
 
-def initrd_with(files, initrd, target):
-    """Writes `initrd` with an archive of `files` behind it: Linux unpacks one after the other. Returns its path."""
-    archive = newc.Archive()
-    for path, content in files.items():
-        archive.file(path, content, 0o755)
-    base = pathlib.Path(initrd).read_bytes()
-    target.write_bytes(base + b"\0" * (-len(base) % 4) + archive.bytes())
-    return target
-
-
 def uefi_arguments(work):
     """OVMF with variables of its own, fresh for each machine."""
     code, variables = pathlib.Path("/usr/share/OVMF/OVMF_CODE.fd"), pathlib.Path("/usr/share/OVMF/OVMF_VARS.fd")
@@ -533,14 +297,6 @@ def uefi_arguments(work):
             "-drive", f"if=pflash,format=raw,unit=1,file={own}"]
 
 
-def size_bytes(text):
-    """"512M" or "6G" in bytes."""
-    match = re.fullmatch(r"(\d+)([MG])", text)
-    if not match:
-        raise ValueError(f"not a memory size: {text}")
-    return int(match.group(1)) << {"M": 20, "G": 30}[match.group(2)]
-
-
 def memory_file(size):
     """An empty file for the machine's RAM: in /dev/shm where that has the room, under the build directory otherwise."""
     shared = pathlib.Path("/dev/shm")
@@ -551,14 +307,6 @@ def memory_file(size):
     handle, path = tempfile.mkstemp(prefix="scrim-ram-", dir=directory)
     os.close(handle)
     return pathlib.Path(path)
-
-
-def plain_text(path):
-    """A serial port's file without carriage returns and terminal control sequences; empty while there is none."""
-    if not path.exists():
-        return ""
-    text = path.read_bytes().decode("utf-8", "replace").replace("\r", "")
-    return TERMINAL_SEQUENCE.sub("", text)
 
 
 def shell_word(word):
@@ -586,10 +334,3 @@ def accept(listener, process, work):
                 if process.poll() is not None or time.monotonic() > deadline:
                     said = (work / "qemu.log").read_text(errors="replace")
                     raise MachineError(f"QEMU did not start (status {process.poll()}):\n{said}") from None
-
-
-def end_with_parent():
-    """Turns SIGTERM into an exception, so that `with Machine` ends its QEMU when the test is told to stop."""
-    def stop(_signal, _frame):
-        raise SystemExit("stopped")
-    signal.signal(signal.SIGTERM, stop)

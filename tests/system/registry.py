@@ -18,6 +18,7 @@ import typing
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from bochs import Bochs  # noqa: E402
 from machine import Machine  # noqa: E402
 
 TEST, SOAK, BOTH = {"test"}, {"soak"}, {"test", "soak"}
@@ -68,8 +69,15 @@ class Context:
 
     def machine(self, **how):
         """A Machine in a directory below `work`. Enter it by `with`; see Machine for what it takes."""
+        return Machine(self._directory(), **how)
+
+    def bochs(self, **how):
+        """A Bochs, the second machine, likewise."""
+        return Bochs(self._directory(), **how)
+
+    def _directory(self):
         self._machines += 1
-        return Machine(self.work / f"machine{self._machines}", **how)
+        return self.work / f"machine{self._machines}"
 
     def pick(self, short, long):
         """`short` in `make test`, `long` in `make soak`."""

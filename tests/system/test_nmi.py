@@ -245,13 +245,14 @@ def nmi_through_homecomings(t):
             arrived = [now - then for now, then in zip(sender.counters.read(), counted_before)]
             given = [now - then for now, then in zip(passed(machine), passed_before)]
             exits = nmi_exits(machine) - exits_before
-        kicks = after["counters"]["kicks"] - before["counters"]["kicks"]
+        asking, own = (after["counters"][name] - before["counters"][name] for name in ("kicks", "kicks_out"))
+        kicks = asking + own
         check_equal(after["counters"]["cpus_lost"], 0, "CPUs lost")
         check_equal(after["state"], "native", "state at the end")
     sent = injected * machine.cpus
     lost, merged, behind = sent - sum(arrived), sent + kicks - exits, max(0, exits - kicks - sum(given))
     print(f"figure: {injected} NMIs to each of {machine.cpus} CPUs, 10 a second, through {number} homecomings: {sum(arrived)} of {sent} arrived "
-          f"({arrived}), {lost} lost; {kicks} kicks, {merged} of all NMIs merged in hardware's one pending bit, {behind} behind one that waited; {load.figures()}")
+          f"({arrived}), {lost} lost; {kicks} kicks, {own} of them a CPU's to itself, {merged} of all NMIs merged in hardware's one pending bit, {behind} behind one that waited; {load.figures()}")
     check_equal(arrived, given, "NMIs that Linux has counted, against those that Scrim has passed on")
     check(all(count <= injected for count in arrived), f"more NMIs than were sent: {arrived}")
     # Each exit is a kick's, or is passed on, or came behind one that waited: so an NMI that Scrim drops is one behind too many.

@@ -17,8 +17,9 @@ from test_dmesg import CHANCE
 
 STRESS = "stress-ng --quiet --verify --temp-path /tmp --vm 1 --vm-bytes 16M --cpu 1 --fork 1 --switch 1 --timer 1"
 WARM_UP = "sleep 1"
-# The kernel's boot ends a second or more after its shell has come: with one CPU it refines the TSC's rate, and takes the TSC as its clock.
-LATE_BOOT = re.compile(r"^tsc: Refined TSC clocksource calibration|^clocksource: (tsc: mask|Switched to clocksource tsc$)")
+# The kernel's boot ends a second or more after its shell has come: with one CPU it refines the TSC's rate, and takes the TSC as its clock;
+# where the CPU gives no random numbers it gathers them.
+LATE_BOOT = re.compile(r"^random: crng init done$|^tsc: Refined TSC clocksource calibration|^clocksource: (tsc: mask|Switched to clocksource tsc$)")
 END_TIMEOUT = 120
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the simulated CPU's TLB, the tables that it walks, and the port that hands them out; Identity as it should be. */
 #include "fake_nested.h"
+#include "xlat/pte_ept.h"
 #include "xlat/pte_npt.h"
 
 #define TABLES_AT 0x780123000ull /* machine address of the first one; another follows each third page */
@@ -11,6 +12,8 @@ struct random chance;
 struct xlat xlat;
 uint64_t hot[NESTED_PAGES_HOT];
 uint32_t hot_count;
+bool nested_is_ept;
+uint32_t nested_regions;
 
 static void complain(const char *what)
 {
@@ -31,6 +34,44 @@ static const uint8_t *find_table(uint64_t machine)
 	return hw.table[slot];
 }
 
+enum memory_type nested_type(uint64_t address)
+{
+	static const enum memory_type types[] = { MEMORY_WRITE_BACK, MEMORY_UNCACHEABLE, MEMORY_WRITE_COMBINING, MEMORY_WRITE_THROUGH,
+						  MEMORY_WRITE_PROTECTED };
+	uint32_t region = 0;
+
+	while (region < nested_regions && nested_boundaries[region] <= address)
+		region++;
+	return types[region % ARRAY_SIZE(types)];
+}
+
+static enum memory_type memory_type(void *context, uint64_t start, uint64_t bytes)
+{
+	assert_ptr_equal(context, &hw);
+	assert_int_equal(start % bytes, 0);
+	for (uint32_t i = 0; i < nested_regions; i++)
+		if (nested_boundaries[i] > start && nested_boundaries[i] < start + bytes)
+			return MEMORY_MIXED;
+	return nested_type(start);
+}
+
+/* Intel SDM vol. 3, tables 28-1 to 28-6, and 28.3.3.1: what would be a misconfiguration. */
+static void check_ept(uint64_t entry, uint64_t bytes, bool is_leaf)
+{
+	uint64_t address = entry & 0x000ffffffffff000ull;
+
+	if (!(entry & 1))
+		complain("an entry that may be written or executed and not read");
+	if (!is_leaf && entry & 0xf8)
+		complain("reserved bits in an entry that leads to a table");
+	if (is_leaf && (entry >> 3 & 7) != nested_type(address))
+		complain("a leaf of a memory type that is not the memory's");
+	if (is_leaf && nested_type(address) != nested_type(address + bytes - PAGE_SIZE))
+		complain("a leaf over memory of more than one type");
+	if (is_leaf && entry & 0x40)
+		complain("a leaf that has the OS's PAT ignored");
+}
+
 /* AMD APM vol. 2, 5.3: bits of an address beyond the CPU's, and those below a large page's, are reserved. */
 static void check_reserved(uint64_t entry, uint64_t bytes, bool is_leaf, uint32_t level)
 {
@@ -45,7 +86,9 @@ static void check_reserved(uint64_t entry, uint64_t bytes, bool is_leaf, uint32_
 	if (entry >> 52)
 		complain("a reserved or no-execute bit in an entry");
 	if (!(entry & 4))
-		complain("an entry that is not for users");
+		complain(nested_is_ept ? "an entry that may not be executed" : "an entry that is not for users");
+	if (nested_is_ept)
+		check_ept(entry, bytes, is_leaf);
 }
 
 static void hold_table(uint64_t machine)
@@ -69,7 +112,7 @@ static struct nested_found walk(uint64_t address, bool keeps)
 		bool is_leaf = level == 1 || entry & 0x80;
 		found.bytes = 1ull << shift;
 		found.start = address & ~(found.bytes - 1);
-		if (!(entry & 1))
+		if (!(entry & (nested_is_ept ? 7 : 1)))
 			return (struct nested_found){ .start = found.start, .bytes = found.bytes };
 		check_reserved(entry, found.bytes, is_leaf, level);
 		found.writable &= entry >> 1 & 1;
@@ -257,7 +300,6 @@ void nested_assert_known(void)
 			assert_ptr_equal((const void *)(uintptr_t)known[chunk], last_table(chunk * MIB(2)));
 }
 
-/* What the map says, to a test of rights; else nothing is asked. */
 enum mem_access (*nested_map)(gfn_t page);
 
 static enum mem_access map_says(void *context, gfn_t page)
@@ -273,14 +315,15 @@ void nested_prepare(uint32_t bits, bool has_1g, uint32_t boundaries)
 	memset(&hw, 0, sizeof(hw));
 	memset(known, 0, sizeof(known));
 	xlat = (struct xlat){ .ops = &xlat_nested,
-			      .format = &pte_npt,
+			      .format = nested_is_ept ? &pte_ept : &pte_npt,
 			      .near = known,
 			      .near_count = ARRAY_SIZE(known),
-			      .port = { table_alloc, table_free, machine_of, page_of, NULL, map_says, &hw },
+			      .port = { table_alloc, table_free, machine_of, page_of, NULL, memory_type, map_says, &hw },
 			      .address_bits = bits,
 			      .has_1g = has_1g,
 			      .boundary = nested_boundaries,
-			      .boundary_count = boundaries };
+			      .boundary_count = nested_is_ept ? 0 : boundaries };
+	nested_regions = boundaries;
 }
 
 void nested_build(uint32_t bits, bool has_1g, uint32_t boundaries)
@@ -320,7 +363,7 @@ uint64_t nested_expected_bytes(uint64_t address)
 	for (uint32_t i = xlat.has_1g ? 0 : 1; i < ARRAY_SIZE(sizes); i++) {
 		uint64_t first = address / sizes[i] * sizes[i], last = first + sizes[i] - 1;
 		bool whole = last >= MIB(2) && first >= MIB(2) && (NESTED_APIC < first || NESTED_APIC > last);
-		for (uint32_t j = 0; j < xlat.boundary_count; j++)
+		for (uint32_t j = 0; j < nested_regions; j++)
 			whole &= nested_boundaries[j] <= first || nested_boundaries[j] > last;
 		if (whole)
 			return sizes[i];

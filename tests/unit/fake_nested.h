@@ -2,7 +2,7 @@
 /*
  * Provides a simulated CPU for tests of the nested back-end. It walks the tables as hardware does, at any moment (inside each
  * call of the port too), and keeps what it found in a TLB until it is flushed. Entries that are not present are never kept. It
- * complains of reserved bits, of tables that were given back or that it may still walk when they are, and of two sizes for one
+ * complains of reserved bits, of memory types, of tables that were given back or that it may still walk when they are, and of two sizes for one
  * address in the TLB: break before make was not kept.
  */
 #pragma once
@@ -55,6 +55,14 @@ void nested_flush(void);
 uint64_t nested_limit(void);
 
 /* --- one machine --- */
+
+/* The format is EPT's: memory has a type of its own between each two boundaries, which is all that the back-end is told of them. */
+extern bool nested_is_ept;
+/* How many boundaries there are. */
+extern uint32_t nested_regions;
+/* What the map says, to a test of rights; else nothing is asked. */
+extern enum mem_access (*nested_map)(gfn_t page);
+enum memory_type nested_type(uint64_t address);
 
 void nested_prepare(uint32_t bits, bool has_1g, uint32_t boundaries);
 void nested_build(uint32_t bits, bool has_1g, uint32_t boundaries);

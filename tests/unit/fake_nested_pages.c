@@ -20,7 +20,7 @@ void nested_add_hot(uint64_t address)
 void nested_choose_hot(void)
 {
 	hot_count = 0;
-	for (uint32_t i = 0; i < xlat.boundary_count; i++) {
+	for (uint32_t i = 0; i < nested_regions; i++) {
 		nested_add_hot(nested_boundaries[i]);
 		nested_add_hot(nested_boundaries[i] - PAGE_SIZE);
 	}

@@ -173,7 +173,7 @@ static void prepare_machine(uint32_t bits, bool has_1g)
 	unit.out = unit.next = unit.fail_at = 0;
 	unit.running = false;
 	xlat = (struct xlat){ .ops = &xlat_nested, .format = of->format, .near = near, .near_count = NEAR_CHUNKS,
-			      .port = { table_alloc, table_free, machine_of, page_of, wrote, NULL, NULL },
+			      .port = { table_alloc, table_free, machine_of, page_of, wrote, NULL, NULL, NULL },
 			      .address_bits = bits, .has_1g = has_1g, .hole_start = OWN_START, .hole_end = OWN_END };
 }
 

@@ -373,5 +373,7 @@ int main(void)
 		cmocka_unit_test(test_merge_without_flush_is_found),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("NPT", tests, NULL, NULL);
+	nested_is_ept = true;
+	return failed + cmocka_run_group_tests_name("EPT", tests, NULL, NULL);
 }

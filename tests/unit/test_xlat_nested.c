@@ -190,6 +190,52 @@ static void test_foreign_table_is_found(void **unused)
 	nested_end();
 }
 
+static enum memory_type all_write_back(void *context, uint64_t start, uint64_t bytes)
+{
+	(void)context, (void)start, (void)bytes;
+	return MEMORY_WRITE_BACK;
+}
+
+static void test_wrong_type_is_found(void **unused)
+{
+	(void)unused;
+	nested_prepare(40, true, NESTED_BOUNDARIES);
+	xlat.port.memory_type = all_write_back;
+	assert_true(xlat.ops->build(&xlat));
+	nested_walk(MIB(641));
+	assert_found("not the memory's");
+	nested_walk(GIB(7));
+	assert_found("more than one type");
+	nested_end();
+}
+
+/* A page that is displaced is of the type that its frame has; home again, of its own; and an absent page is an entry all the same. */
+static void test_types(void **unused)
+{
+	const uint64_t cached = MIB(639), other = 0xbff80000;
+
+	(void)unused;
+	nested_build(40, true, NESTED_BOUNDARIES);
+	assert_int_not_equal(nested_type(cached), nested_type(other));
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t page = i ? 0 : cached;
+		assert_true(xlat.ops->prepare(&xlat, gfn_of_address(page)));
+		xlat.ops->set(&xlat, gfn_of_address(page), mfn_of_address(page), MEM_ACCESS_NONE);
+		nested_flush();
+		assert_false(nested_walk(page).present);
+		xlat.ops->set(&xlat, gfn_of_address(page), mfn_of_address(other), MEM_ACCESS_ALL);
+		assert_int_equal(nested_access(page).frame, other); /* the CPU looks at the type */
+		nested_assert_no_fault();
+		const struct mem_move home = { .page = gfn_of_address(page), .from = mfn_of_address(other), .to = mfn_of_address(page) };
+		xlat.ops->hide(&xlat, &home, 1);
+		nested_flush();
+		xlat.ops->show(&xlat, &home, 1);
+		assert_int_equal(nested_access(page).frame, page);
+		nested_assert_no_fault();
+	}
+	nested_end();
+}
+
 /* The back-end of NATIVE: nothing built, nothing moved, everything at home. */
 static void test_native(void **unused)
 {
@@ -224,5 +270,13 @@ int main(void)
 		cmocka_unit_test(test_native),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest ept_tests[] = {
+		cmocka_unit_test(test_wrong_type_is_found),
+		cmocka_unit_test(test_types),
+	};
+
+	int failed = cmocka_run_group_tests_name("NPT", tests, NULL, NULL);
+	nested_is_ept = true;
+	failed += cmocka_run_group_tests_name("EPT", tests, NULL, NULL);
+	return failed + cmocka_run_group_tests_name("EPT's types", ept_tests, NULL, NULL);
 }

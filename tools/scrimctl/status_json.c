@@ -213,6 +213,7 @@ static json_t *machine_counters(const struct status *status)
 	static const struct counter keys[] = {
 		{ "switches", SCRIM_INFO_SWITCHES },
 		{ "kicks", SCRIM_INFO_KICKS },
+		{ "kicks_out", SCRIM_INFO_KICKS_OUT },
 		{ "flushes", SCRIM_INFO_FLUSHES },
 		{ "pages_moved", SCRIM_INFO_PAGES_MOVED },
 		{ "batches", SCRIM_INFO_BATCHES },

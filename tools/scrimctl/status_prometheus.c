@@ -37,7 +37,7 @@ static const struct metric gauges[] = {
 
 static const struct metric counters[] = {
 	{ "scrim_switches_total", "Completed switches of memory virtualization.", SCRIM_INFO_SWITCHES, 1 },
-	{ "scrim_kicks_total", "NMIs that Scrim sent to its own CPUs.", SCRIM_INFO_KICKS, 1 },
+	{ "scrim_kicks_total", "NMIs by which Scrim asked something of its CPUs.", SCRIM_INFO_KICKS, 1 },
 	{ "scrim_flushes_total", "Whole-TLB flushes asked of a CPU.", SCRIM_INFO_FLUSHES, 1 },
 	{ "scrim_pages_moved_total", "Moves of pages.", SCRIM_INFO_PAGES_MOVED, 1 },
 	{ "scrim_batches_total", "Batches of pages that were absent together.", SCRIM_INFO_BATCHES, 1 },

@@ -127,7 +127,8 @@ static void print_causes(FILE *out, const uint64_t *exits)
 
 static void print_cpus(FILE *out, const struct status *status)
 {
-	fputs("\n CPU    APIC  mode              NMIs  VMCB                 exits  by cause\n", out);
+	fprintf(out, "\n CPU    APIC  mode              NMIs  %s                 exits  by cause\n",
+		status->info[SCRIM_INFO_VENDOR] == SCRIM_VENDOR_INTEL ? "VMCS" : "VMCB");
 	for (uint64_t i = 0; i < status->info[SCRIM_INFO_CPUS]; i++) {
 		const struct status_cpu *cpu = &status->cpus[i];
 

@@ -5,6 +5,7 @@
  */
 #include "paging.h"
 
+#define VECTOR_GP 13u
 #define RANDOM_CASES 24000u
 #define RANDOM_START 0x2545f491u
 
@@ -53,6 +54,13 @@ static void setting_good(struct setting *setting, uint32_t leaf)
 							    ENTRY_ALL | (level == leaf && level > 1 ? ENTRY_LARGE : 0));
 }
 
+/* PAE's pointers are as they must not be: they cannot be loaded, so no access is made by them. They are left good. */
+static void refused_run(uint64_t address)
+{
+	probe_expect("MOV CR3", probe_raw(PROBE_LOAD_CR3, 0, cr3_read()), VECTOR_GP);
+	table_set(mode_table(3), mode_index(address, 3), entry_with(3, ENTRY_PRESENT));
+}
+
 /* One case of each kind in `kinds`, a bit mask, but for the combinations that are left out. */
 static void setting_run(const struct setting *setting, uint32_t kinds)
 {
@@ -63,6 +71,10 @@ static void setting_run(const struct setting *setting, uint32_t kinds)
 			continue;
 		for (uint32_t level = 1; level <= top(); level++)
 			table_set(mode_table(level), mode_index(address, level), setting->entries[level]);
+		if (model_refuses_pointers(mode_cpu())) {
+			refused_run(address);
+			continue;
+		}
 		mode_flush(address);
 		probe_page(kind, address);
 		/* What the walk has not come to is as it was. */

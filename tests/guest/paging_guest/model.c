@@ -108,6 +108,30 @@ static uint64_t reserved_wide(struct walk *walk)
 	return mask;
 }
 
+/* What the entry of a step held before the walk: an earlier step may have been at this very entry. */
+static uint64_t held_before(const struct model_result *result, uint32_t step)
+{
+	uint32_t first = 0;
+
+	while (result->steps[first].at != result->steps[step].at)
+		first++;
+	return result->steps[first].before;
+}
+
+static bool has_marked(const struct model_result *result)
+{
+	for (uint32_t i = 0; i < result->step_count; i++)
+		if (result->steps[i].after != held_before(result, i))
+			return true;
+	return false;
+}
+
+static void unmark(struct model_result *result)
+{
+	for (uint32_t i = 0; i < result->step_count; i++)
+		result->steps[i].after = held_before(result, i);
+}
+
 static void fault(struct walk *walk, uint32_t cause)
 {
 	const struct model_access *access = walk->access;
@@ -117,6 +141,8 @@ static void fault(struct walk *walk, uint32_t cause)
 	walk->result->cr2 = access->address;
 	walk->result->error = cause | (access->write ? ERROR_WRITE : 0) | (access->user && !access->implicit ? ERROR_USER : 0) |
 			      (access->fetch && tells_fetch ? ERROR_FETCH : 0);
+	if (has_marked(walk->result) && quirk(walk, QUIRK_FAULT_UNMARKED))
+		unmark(walk->result);
 }
 
 /* Of the whole walk, looked at when the leaf has been read (APM 5.6). */
@@ -143,6 +169,8 @@ static uint64_t entry_read(struct walk *walk, uint64_t at)
 
 	if (at < walk->cpu->identity_end)
 		value = walk->wide ? *(volatile uint64_t *)(uintptr_t)at : *(volatile uint32_t *)(uintptr_t)at;
+	else if (quirk(walk, QUIRK_HOLE_ONES))
+		value = walk->wide ? UINT64_MAX : UINT32_MAX;
 	for (struct model_step *earlier = walk->result->steps; earlier < step; earlier++)
 		if (earlier->at == at)
 			value = earlier->after;
@@ -216,7 +244,8 @@ static bool level_walk(struct walk *walk, uint64_t table)
 
 void model_predict(const struct model_cpu *cpu, const struct model_access *access, struct model_result *result)
 {
-	struct walk walk = { .cpu = cpu, .access = access, .result = result, .may_write = true, .may_user = true };
+	struct model_access made = *access;
+	struct walk walk = { .cpu = cpu, .access = &made, .result = result, .may_write = true, .may_user = true };
 	uint64_t table;
 
 	*result = (struct model_result){ 0 };
@@ -227,10 +256,12 @@ void model_predict(const struct model_cpu *cpu, const struct model_access *acces
 	walk.wide = (cpu->cr4 & CR4_PAE) != 0;
 	walk.long_mode = (cpu->efer & EFER_LMA) != 0;
 	walk.levels = !walk.wide ? 2 : !walk.long_mode ? 3 : (cpu->cr4 & CR4_LA57) != 0 ? 5 : 4;
+	if (walk.long_mode && made.implicit && made.address >> 32 != 0 && quirk(&walk, QUIRK_LDT_NARROW))
+		made.address &= 0xffffffffu;
 	if (walk.long_mode) {
 		uint32_t sign = 64 - (12 + 9 * walk.levels);
 
-		if ((uint64_t)((int64_t)(access->address << sign) >> sign) != access->address) {
+		if ((uint64_t)((int64_t)(made.address << sign) >> sign) != made.address) {
 			result->vector = VECTOR_GP;
 			return;
 		}
@@ -238,4 +269,19 @@ void model_predict(const struct model_cpu *cpu, const struct model_access *acces
 	table = cpu->cr3 & (walk.wide && !walk.long_mode ? 0xffffffe0u : 0xfffff000u);
 	for (walk.level = walk.levels; level_walk(&walk, table); walk.level--)
 		table = walk.entry & (walk.wide ? ENTRY_ADDRESS : 0xfffff000u);
+}
+
+bool model_refuses_pointers(const struct model_cpu *cpu)
+{
+	struct model_result result = { 0 };
+	struct walk walk = { .cpu = cpu, .result = &result, .wide = true, .level = 3 };
+
+	if ((cpu->cr4 & CR4_PAE) == 0 || (cpu->efer & EFER_LMA) != 0 || (cpu->quirks & 1u << QUIRK_PDPTE_LATE) != 0)
+		return false;
+	for (uint32_t i = 0; i < 4; i++) {
+		walk.entry = *(volatile uint64_t *)(uintptr_t)((cpu->cr3 & 0xffffffe0u) + i * 8);
+		if ((walk.entry & ENTRY_PRESENT) != 0 && (walk.entry & reserved_wide(&walk)) != 0)
+			return true;
+	}
+	return false;
 }

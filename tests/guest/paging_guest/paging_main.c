@@ -5,7 +5,7 @@
  *     backend=none|nested|shadow|vtlb   what Scrim is asked for; none: nothing (the default)
  *     second=only                       a second CPU is started, and only what it takes part in is run
  *     thin=N                            every Nth combination of flags (the default: all)
- *     quirks=none|tcg                   which differences from the manual the machine is known for (the default: tcg)
+ *     quirks=none|tcg|bochs             which differences from the manual the machine is known for (the default: tcg)
  */
 #include "paging.h"
 
@@ -71,7 +71,9 @@ static uint32_t option_quirks(const char *line)
 {
 	const char *value = option(line, "quirks=");
 
-	return value != NULL && word_is(value, "none") ? 0 : (1u << QUIRK_COUNT) - 1;
+	if (value == NULL || word_is(value, "tcg"))
+		return QUIRKS_TCG;
+	return word_is(value, "bochs") ? QUIRKS_BOCHS : 0;
 }
 
 static void pass(const char *name, uint32_t thin)

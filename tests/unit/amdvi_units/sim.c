@@ -117,7 +117,7 @@ static void *page_of(void *context, uint64_t machine)
 
 static void wrote(void *context, const void *at, uint64_t bytes);
 
-const struct xlat_port sim_port = { table_alloc, table_free, machine_of, page_of, wrote, NULL, NULL };
+const struct xlat_port sim_port = { table_alloc, table_free, machine_of, page_of, wrote, NULL, NULL, NULL };
 
 /* Devices run while tables are written, too. */
 static void wrote(void *context, const void *at, uint64_t bytes)

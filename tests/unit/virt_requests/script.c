@@ -577,6 +577,7 @@ void script_run(const uint8_t *data, size_t bytes)
 					   .has_iommu = kind & 1,
 					   .map_late = kind >> 1 & 1,
 					   .last_stays_out = (kind & SCRIPT_CPUS) == SCRIPT_ONE_STAYS_OUT,
+					   .holds_init = (kind >> 4 ^ kind >> 6) & 1,
 					   .reserve_frames = frames[kind >> 4 & 3],
 					   .tables = tables[kind >> 6 & 3] };
 	sim_start(&config); /* with an IOMMU where the CPU has the smaller entries: both kinds of each are tried */

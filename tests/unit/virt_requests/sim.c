@@ -322,7 +322,7 @@ void sim_start(const struct sim_config *config)
 		trace_give_memory(&cpus[i], events[i], sizeof(events[i]));
 	}
 	lay_out(config);
-	sim_cpus_reset();
+	sim_cpus_reset(config->holds_init);
 	make_memory(config);
 	for (uint32_t i = 0; i < SIM_CPUS; i++) {
 		memset(v2m_memory[i], 0, sizeof(v2m_memory[i]));

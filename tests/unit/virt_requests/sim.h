@@ -19,6 +19,7 @@ struct sim_config {
 	bool has_1g, map_late;
 	bool has_iommu;      /* and a device behind it (sim_dma.h) */
 	bool last_stays_out; /* the last CPU is not started: the guard stands */
+	bool holds_init;     /* virtualization that INIT does not get past */
 	uint32_t reserve_frames, tables; /* beyond those of the Identity root */
 };
 

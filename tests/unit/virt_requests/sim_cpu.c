@@ -18,6 +18,7 @@
 #include "virt/kick.h"
 #include "virt/memvirt.h"
 #include "virt/vendor.h"
+#include "xlat/pte_npt.h"
 
 #define STACK_BYTES KIB(256)
 #define TURNS_MAX 40000u /* of a script that goes on: the longest wait is for a deaf CPU */
@@ -35,6 +36,8 @@ struct sim_cpu {
 	struct sim_task task;
 	enum life life;
 	bool nmi, starts; /* pending: an NMI; a STARTUP that has come */
+	bool holds_init;  /* virtualization is on, of the kind that holds INIT back */
+	bool halted;      /* in Scrim, for good */
 	bool apic_on;
 	uint32_t idt_limit;
 	uint64_t deaf_until; /* turns */
@@ -130,6 +133,7 @@ static void task_nmi(struct cpu *cpu, struct sim_task *task)
 static void task_start(struct cpu *cpu, struct sim_task *task)
 {
 	(void)task;
+	sim_of(cpu)->holds_init = machine.vendor->disable;
 	guard_on_start(cpu);
 	sim_of(cpu)->life = LIFE_RUNNING;
 }
@@ -224,6 +228,12 @@ void cpu_pause(void)
 	let_others();
 }
 
+void hlt(void)
+{
+	current->halted = true;
+	let_others();
+}
+
 /* Long enough that others may begin and end something. */
 static void be_preempted(void)
 {
@@ -278,8 +288,11 @@ static struct sim_cpu *by_apic_id(uint32_t apic_id)
 
 static void init_cpu(struct sim_cpu *sim)
 {
-	if (sim->busy)
+	if (sim->holds_init)
+		sim_fail("INIT to a CPU that holds it back");
+	if (sim->busy && !sim->halted)
 		sim_fail("INIT to a CPU that is in Scrim");
+	sim->made = sim->busy = sim->halted = false;
 	sim->life = LIFE_WAITING;
 	sim->nmi = sim->starts = false;
 	sim->apic_on = true;
@@ -329,6 +342,13 @@ static bool can_shadow(const struct cpu *cpu)
 	return cpu->arrived;
 }
 
+static void disable(struct cpu *cpu)
+{
+	if (!sim_of(cpu)->holds_init)
+		sim_fail("CPU %u has switched virtualization off already", cpu->index);
+	sim_of(cpu)->holds_init = false;
+}
+
 static void intercept_apic_msrs(struct cpu *cpu, bool on)
 {
 	cpu->guarded_msrs = on;
@@ -356,21 +376,19 @@ static void save_registers(struct cpu *cpu, uint64_t *to)
 	os_note_instant();
 }
 
-static const struct vendor_ops vendor = {
-	.id = SCRIM_VENDOR_AMD,
-	.set_backend = set_backend,
-	.can_shadow = can_shadow,
-	.flush = flush,
-	.intercept_apic_msrs = intercept_apic_msrs,
-	.intercept_cr3_load = intercept_cr3_load,
-	.save_registers = save_registers,
-	.guest_is_paging = guest_is_paging,
-	.guest_idt_limit = guest_idt_limit,
-};
+#define VENDOR_OPS                                                                                                       \
+	.nested_format = &pte_npt, .set_backend = set_backend, .can_shadow = can_shadow, .flush = flush,                 \
+	.intercept_apic_msrs = intercept_apic_msrs, .intercept_cr3_load = intercept_cr3_load,                            \
+	.save_registers = save_registers, .guest_is_paging = guest_is_paging, .guest_idt_limit = guest_idt_limit
+
+/* AMD's kind, and Intel's. */
+static const struct vendor_ops vendor[] = { { .id = SCRIM_VENDOR_AMD, VENDOR_OPS },
+					    { .id = SCRIM_VENDOR_INTEL, .disable = disable, VENDOR_OPS } };
 
 void sim_exit_begin(struct cpu *cpu)
 {
 	__atomic_store_n(&cpu->in_vmm, 1, __ATOMIC_SEQ_CST);
+	guard_wait_held_off(cpu);
 	cpu->exit_start_tsc = rdtsc();
 }
 
@@ -576,11 +594,12 @@ void sim_task_kexec(struct cpu *cpu, struct sim_task *task)
 
 /* --- the start --- */
 
-void sim_cpus_reset(void)
+void sim_cpus_reset(bool holds_init)
 {
 	for (uint32_t i = 0; i < SIM_CPUS; i++) {
 		if (sims[i].busy)
 			sim_fail("CPU %u has not come to an end", i);
+		sims[i].holds_init = false;
 		init_cpu(&sims[i]);
 		sims[i].deaf_until = 0;
 		sims[i].idt_limit = 0xfff;
@@ -588,7 +607,7 @@ void sim_cpus_reset(void)
 	}
 	current = NULL;
 	turns = tsc = next_cpu = 0;
-	machine.vendor = &vendor;
+	machine.vendor = &vendor[holds_init];
 }
 
 void sim_cpus_arrive(uint32_t count)

@@ -11,5 +11,5 @@ uint32_t sim_table_slot(uint64_t address);
 void sim_assert_not_held(uint32_t slot);
 
 /* CPUs as at power-on; the first `count` are started and arrive. */
-void sim_cpus_reset(void);
+void sim_cpus_reset(bool holds_init);
 void sim_cpus_arrive(uint32_t count);

@@ -4,7 +4,7 @@
  * it does not know for certain: a length that is wrong would have the OS go on in the middle of an instruction. Reads no byte
  * beyond those given. The format of instructions: AMD APM vol. 3, 1.1 to 1.5.
  */
-#include "svm/svm_decode.h"
+#include "virt/insn_decode.h"
 
 #include "base/bytes.h"
 
@@ -34,11 +34,11 @@ static bool is_segment(uint8_t byte)
 	return byte == 0x26 || byte == 0x2e || byte == 0x36 || byte == 0x3e || byte == 0x64 || byte == 0x65;
 }
 
-bool svm_decode_prefixes(const struct svm_code *code, struct svm_prefixes *prefixes)
+bool insn_decode_prefixes(const struct insn_code *code, struct insn_prefixes *prefixes)
 {
 	bool operand = false, address = false; /* a prefix that is repeated counts once */
 
-	*prefixes = (struct svm_prefixes){ .opcode = 0 };
+	*prefixes = (struct insn_prefixes){ .opcode = 0 };
 	for (; prefixes->opcode < code->count; prefixes->opcode++) {
 		uint8_t byte = code->bytes[prefixes->opcode];
 		if (is_legacy_prefix(byte)) {
@@ -79,19 +79,19 @@ static uint32_t memory_bytes(const uint8_t *modrm, uint32_t left)
 }
 
 /* ADD, OR, ADC, SBB, AND, SUB, XOR, CMP: bits 5-3 of the opcode, or of ModRM in the immediate group. */
-static bool find_arithmetic(uint32_t number, enum svm_operation *operation)
+static bool find_arithmetic(uint32_t number, enum insn_operation *operation)
 {
-	static const uint8_t operations[8] = { SVM_ADD, SVM_OR, 0, 0, SVM_AND, SVM_SUB, SVM_XOR, 0 };
+	static const uint8_t operations[8] = { INSN_ADD, INSN_OR, 0, 0, INSN_AND, INSN_SUB, INSN_XOR, 0 };
 
 	*operation = operations[number];
 	return operations[number] != 0;
 }
 
 /* What an opcode that is followed by ModRM does, by it and by ModRM's middle field. False: unknown. */
-static bool find_operation(uint8_t opcode, uint32_t field, enum svm_operation *operation, uint32_t *immediate_bytes)
+static bool find_operation(uint8_t opcode, uint32_t field, enum insn_operation *operation, uint32_t *immediate_bytes)
 {
 	*immediate_bytes = 0;
-	*operation = SVM_MOV;
+	*operation = INSN_MOV;
 	switch (opcode) {
 	case 0x89: /* MOV r/m32, r32 */
 		return true;
@@ -99,7 +99,7 @@ static bool find_operation(uint8_t opcode, uint32_t field, enum svm_operation *o
 		*immediate_bytes = 4;
 		return field == 0;
 	case 0x87: /* XCHG r/m32, r32 */
-		*operation = SVM_XCHG;
+		*operation = INSN_XCHG;
 		return true;
 	case 0x01: case 0x09: case 0x21: case 0x29: case 0x31: /* ADD, OR, AND, SUB, XOR r/m32, r32 */
 		return find_arithmetic(opcode >> 3, operation);
@@ -111,14 +111,14 @@ static bool find_operation(uint8_t opcode, uint32_t field, enum svm_operation *o
 	}
 }
 
-bool svm_decode_store(const struct svm_code *code, struct svm_store *store)
+bool insn_decode_store(const struct insn_code *code, struct insn_store *store)
 {
-	struct svm_prefixes prefixes;
+	struct insn_prefixes prefixes;
 	uint32_t immediate_bytes;
 
-	*store = (struct svm_store){ .operation = SVM_MOV };
+	*store = (struct insn_store){ .operation = INSN_MOV };
 	/* REX.W makes it a 64-bit store, which no register of the APIC takes. */
-	if (!svm_decode_prefixes(code, &prefixes) || prefixes.operand16 || prefixes.rex & REX_W || prefixes.address_bytes == 2)
+	if (!insn_decode_prefixes(code, &prefixes) || prefixes.operand16 || prefixes.rex & REX_W || prefixes.address_bytes == 2)
 		return false;
 	uint8_t opcode = code->bytes[prefixes.opcode];
 	uint32_t at = prefixes.opcode + 1;
@@ -133,7 +133,7 @@ bool svm_decode_store(const struct svm_code *code, struct svm_store *store)
 	if (!find_operation(opcode, field, &store->operation, &immediate_bytes))
 		return false;
 	store->length = at + bytes + immediate_bytes;
-	if (store->length > code->count || (prefixes.lock && store->operation == SVM_MOV))
+	if (store->length > code->count || (prefixes.lock && store->operation == INSN_MOV))
 		return false;
 	store->reg = field | REX_HIGH(prefixes.rex, REX_R);
 	store->is_immediate = immediate_bytes != 0;
@@ -144,12 +144,12 @@ bool svm_decode_store(const struct svm_code *code, struct svm_store *store)
 	return true;
 }
 
-bool svm_decode_mov_to_cr3(const struct svm_code *code, uint32_t *reg, uint32_t *length)
+bool insn_decode_mov_to_cr3(const struct insn_code *code, uint32_t *reg, uint32_t *length)
 {
-	struct svm_prefixes prefixes;
+	struct insn_prefixes prefixes;
 
 	/* 0F 22 /3, register form whatever the mod bits say (MOV CRn). REX.R or LOCK would make it another CR. */
-	if (!svm_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.rex & REX_R)
+	if (!insn_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.rex & REX_R)
 		return false;
 	const uint8_t *op = code->bytes + prefixes.opcode;
 	*reg = (op[2] & 7u) | REX_HIGH(prefixes.rex, REX_B);
@@ -157,12 +157,12 @@ bool svm_decode_mov_to_cr3(const struct svm_code *code, uint32_t *reg, uint32_t 
 	return op[0] == 0x0f && op[1] == 0x22 && (op[2] & 0x38) == 0x18;
 }
 
-bool svm_decode_mov_from_cr(const struct svm_code *code, uint32_t number, uint32_t *reg, uint32_t *length)
+bool insn_decode_mov_from_cr(const struct insn_code *code, uint32_t number, uint32_t *reg, uint32_t *length)
 {
-	struct svm_prefixes prefixes;
+	struct insn_prefixes prefixes;
 
 	/* 0F 20 /n, as above. */
-	if (!svm_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.rex & REX_R)
+	if (!insn_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.rex & REX_R)
 		return false;
 	const uint8_t *op = code->bytes + prefixes.opcode;
 	*reg = (op[2] & 7u) | REX_HIGH(prefixes.rex, REX_B);
@@ -171,7 +171,7 @@ bool svm_decode_mov_from_cr(const struct svm_code *code, uint32_t number, uint32
 }
 
 /* ModRM and what follows it, all of it there (1.4). */
-static void read_address(const uint8_t *modrm, const struct svm_prefixes *prefixes, bool is_64bit, struct svm_address *address)
+static void read_address(const uint8_t *modrm, const struct insn_prefixes *prefixes, bool is_64bit, struct insn_address *address)
 {
 	uint32_t mod = *modrm >> 6, base = *modrm & 7u;
 	const uint8_t *displacement = modrm + 1;
@@ -194,13 +194,13 @@ static void read_address(const uint8_t *modrm, const struct svm_prefixes *prefix
 		address->displacement = (int32_t)load_u32(displacement);
 }
 
-bool svm_decode_invlpg(const struct svm_code *code, struct svm_address *address, uint32_t *length)
+bool insn_decode_invlpg(const struct insn_code *code, struct insn_address *address, uint32_t *length)
 {
-	struct svm_prefixes prefixes;
+	struct insn_prefixes prefixes;
 
-	*address = (struct svm_address){ .has_base = false };
+	*address = (struct insn_address){ .has_base = false };
 	/* 0F 01 /7 with an operand in memory. */
-	if (!svm_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.segment ||
+	if (!insn_decode_prefixes(code, &prefixes) || code->count - prefixes.opcode < 3 || prefixes.lock || prefixes.segment ||
 	    prefixes.address_bytes != (code->bits == 64 ? 8 : 4))
 		return false;
 	const uint8_t *op = code->bytes + prefixes.opcode;
@@ -212,20 +212,20 @@ bool svm_decode_invlpg(const struct svm_code *code, struct svm_address *address,
 	return true;
 }
 
-uint32_t svm_decode_result(enum svm_operation operation, uint32_t old, uint32_t operand)
+uint32_t insn_decode_result(enum insn_operation operation, uint32_t old, uint32_t operand)
 {
 	switch (operation) {
-	case SVM_ADD:
+	case INSN_ADD:
 		return old + operand;
-	case SVM_OR:
+	case INSN_OR:
 		return old | operand;
-	case SVM_AND:
+	case INSN_AND:
 		return old & operand;
-	case SVM_SUB:
+	case INSN_SUB:
 		return old - operand;
-	case SVM_XOR:
+	case INSN_XOR:
 		return old ^ operand;
-	default: /* SVM_MOV, SVM_XCHG */
+	default: /* INSN_MOV, INSN_XCHG */
 		return operand;
 	}
 }

@@ -9,7 +9,6 @@
 
 #include "hw/insn.h"
 #include "hw/msr.h"
-#include "svm/svm.h"
 #include "virt/machine_check.h"
 
 #define ADDRV   (1ull << 58)
@@ -70,11 +69,11 @@ static void reads(uint32_t msr, uint64_t expected)
 	uint64_t value = 0;
 	bool ok = false;
 
-	assert_true(svm_mca_read(&cpu, msr, &value, &ok));
+	assert_true(machine_check_read(&cpu, msr, &value, &ok));
 	assert_true(ok);
 	assert_int_equal(value, expected);
 	cpu.translating = false;
-	assert_false(svm_mca_read(&cpu, msr, &value, &ok));
+	assert_false(machine_check_read(&cpu, msr, &value, &ok));
 }
 
 static void check_bank(uint32_t status, uint32_t address)
@@ -131,11 +130,11 @@ static void test_others(void **unused)
 
 	(void)unused;
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		assert_false(svm_mca_read(&cpu, others[i], &value, &ok));
+		assert_false(machine_check_read(&cpu, others[i], &value, &ok));
 	set_bank(0, 0, 0, 0); /* a bank that the CPU has not */
-	assert_true(svm_mca_read(&cpu, 0x401, &value, &ok));
+	assert_true(machine_check_read(&cpu, 0x401, &value, &ok));
 	assert_false(ok);
-	assert_true(svm_mca_read(&cpu, 0x402, &value, &ok));
+	assert_true(machine_check_read(&cpu, 0x402, &value, &ok));
 	assert_false(ok);
 }
 

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Reads of the machine-check banks (AMD APM vol. 2, 9.3) while this CPU translates. An address there is a machine address; the OS is
+ * Reads of the machine-check banks (AMD APM vol. 2, 9.3; Intel SDM vol. 3, 15.3) while this CPU translates. An address there is a machine address; the OS is
  * given the physical address of the page that is in that frame now. Where none is, the status says that there is no address
  * (ADDRV clear), as it does for errors that have none, and the OS blames no page.
  *
- * Scalable MCA has the same banks at other numbers, and a second address, of a deferred error. What a memory controller's bank has is no
+ * AMD's scalable MCA has the same banks at other numbers, and a second address, of a deferred error. What a memory controller's bank has is no
  * machine address but a normalized one (the controller's own), from which the OS computes a machine address with the data fabric's
  * registers: it cannot be translated here, so it is said not to be there.
  */
 #include "hw/insn.h"
 #include "hw/msr.h"
-#include "svm/svm.h"
 #include "virt/machine_check.h"
 
 #define BANK_MSRS       4u
@@ -94,7 +93,7 @@ static bool read_address(struct cpu *cpu, const struct bank_register *bank, uint
 	return true;
 }
 
-bool svm_mca_read(struct cpu *cpu, uint32_t msr, uint64_t *value, bool *ok)
+bool machine_check_read(struct cpu *cpu, uint32_t msr, uint64_t *value, bool *ok)
 {
 	struct bank_register bank;
 

@@ -5,7 +5,7 @@
  * where readable memory ends, so that a read beyond them kills the test.
  */
 #include "boot_bytes.h"
-#include "svm/svm_decode.h"
+#include "virt/insn_decode.h"
 
 #include <sys/mman.h>
 #include <Zydis/Zydis.h>
@@ -48,13 +48,13 @@ static int stop(void **unused)
 }
 
 /* The bytes moved to where nothing can be read behind them. */
-static struct svm_code place(const uint8_t *bytes, uint32_t count, uint32_t bits)
+static struct insn_code place(const uint8_t *bytes, uint32_t count, uint32_t bits)
 {
 	memcpy(readable_end - count, bytes, count);
-	return (struct svm_code){ readable_end - count, count, bits };
+	return (struct insn_code){ readable_end - count, count, bits };
 }
 
-static const struct truth *ask_zydis(const struct svm_code *code)
+static const struct truth *ask_zydis(const struct insn_code *code)
 {
 	static struct truth truth;
 	const ZydisDecoder *decoder = &decoders[code->bits == 16 ? 0 : code->bits == 32 ? 1 : 2];
@@ -63,9 +63,9 @@ static const struct truth *ask_zydis(const struct svm_code *code)
 	return &truth;
 }
 
-static void NORETURN disagree(const struct svm_code *code, const char *what)
+static void NORETURN disagree(const struct insn_code *code, const char *what)
 {
-	char text[3 * SVM_CODE_BYTES_MAX + 1] = "";
+	char text[3 * INSN_BYTES_MAX + 1] = "";
 
 	for (uint32_t i = 0; i < code->count; i++)
 		snprintf(text + 3 * i, 4, "%02x ", code->bytes[i]);
@@ -73,22 +73,22 @@ static void NORETURN disagree(const struct svm_code *code, const char *what)
 	abort();
 }
 
-static ZydisMnemonic mnemonic_of(enum svm_operation operation)
+static ZydisMnemonic mnemonic_of(enum insn_operation operation)
 {
 	switch (operation) {
-	case SVM_MOV:
+	case INSN_MOV:
 		return ZYDIS_MNEMONIC_MOV;
-	case SVM_XCHG:
+	case INSN_XCHG:
 		return ZYDIS_MNEMONIC_XCHG;
-	case SVM_ADD:
+	case INSN_ADD:
 		return ZYDIS_MNEMONIC_ADD;
-	case SVM_OR:
+	case INSN_OR:
 		return ZYDIS_MNEMONIC_OR;
-	case SVM_AND:
+	case INSN_AND:
 		return ZYDIS_MNEMONIC_AND;
-	case SVM_SUB:
+	case INSN_SUB:
 		return ZYDIS_MNEMONIC_SUB;
-	case SVM_XOR:
+	case INSN_XOR:
 		return ZYDIS_MNEMONIC_XOR;
 	}
 	return ZYDIS_MNEMONIC_INVALID;
@@ -106,13 +106,13 @@ static bool is_known_form(const struct truth *truth)
 	if (!truth->valid || truth->insn.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY ||
 	    truth->insn.opcode_map != ZYDIS_OPCODE_MAP_DEFAULT || !is_store32(truth) || truth->insn.address_width == 16)
 		return false;
-	for (enum svm_operation operation = SVM_MOV; operation <= SVM_XOR; operation++)
+	for (enum insn_operation operation = INSN_MOV; operation <= INSN_XOR; operation++)
 		if (truth->insn.mnemonic == mnemonic_of(operation))
 			return memchr(known_opcodes, truth->insn.opcode, sizeof(known_opcodes)) != NULL;
 	return false;
 }
 
-static void check_operand(const struct svm_code *code, const struct svm_store *store, const ZydisDecodedOperand *operand)
+static void check_operand(const struct insn_code *code, const struct insn_store *store, const ZydisDecodedOperand *operand)
 {
 	if (store->is_immediate) {
 		if (operand->type != ZYDIS_OPERAND_TYPE_IMMEDIATE || (uint32_t)operand->imm.value.u != store->immediate)
@@ -122,12 +122,12 @@ static void check_operand(const struct svm_code *code, const struct svm_store *s
 	}
 }
 
-static void check_store(const struct svm_code *code)
+static void check_store(const struct insn_code *code)
 {
 	const struct truth *truth = ask_zydis(code);
-	struct svm_store store;
+	struct insn_store store;
 
-	if (!svm_decode_store(code, &store)) {
+	if (!insn_decode_store(code, &store)) {
 		refusals++;
 		if (is_known_form(truth))
 			disagree(code, "a known form is refused");
@@ -145,14 +145,14 @@ static void check_store(const struct svm_code *code)
 	check_operand(code, &store, &truth->operand[1]);
 }
 
-static void check_mov_to_cr3(const struct svm_code *code)
+static void check_mov_to_cr3(const struct insn_code *code)
 {
 	const struct truth *truth = ask_zydis(code);
 	bool is_it = truth->valid && truth->insn.mnemonic == ZYDIS_MNEMONIC_MOV &&
 		     truth->operand[0].type == ZYDIS_OPERAND_TYPE_REGISTER && truth->operand[0].reg.value == ZYDIS_REGISTER_CR3;
 	uint32_t reg, length;
 
-	if (svm_decode_mov_to_cr3(code, &reg, &length) != is_it)
+	if (insn_decode_mov_to_cr3(code, &reg, &length) != is_it)
 		disagree(code, is_it ? "MOV CR3 is refused" : "no MOV CR3");
 	if (!is_it)
 		return;
@@ -162,16 +162,16 @@ static void check_mov_to_cr3(const struct svm_code *code)
 		disagree(code, "another length or register of MOV CR3");
 }
 
-/* Where a two-byte instruction without operands ends, svm_insn_next_of_0f() adds up from the prefixes. */
-static void check_two_bytes(const struct svm_code *code)
+/* Where a two-byte instruction without operands ends, guest_insn_skip_0f() adds up from the prefixes. */
+static void check_two_bytes(const struct insn_code *code)
 {
 	const struct truth *truth = ask_zydis(code);
-	struct svm_prefixes prefixes;
+	struct insn_prefixes prefixes;
 
 	if (!truth->valid)
 		return;
 	claims++;
-	if (!svm_decode_prefixes(code, &prefixes) || prefixes.opcode + 2 != truth->insn.length)
+	if (!insn_decode_prefixes(code, &prefixes) || prefixes.opcode + 2 != truth->insn.length)
 		disagree(code, "another length of a two-byte instruction");
 	if (prefixes.rex != (truth->insn.attributes & ZYDIS_ATTRIB_HAS_REX ? code->bytes[truth->insn.raw.rex.offset] : 0))
 		disagree(code, "another REX");
@@ -203,7 +203,7 @@ static void check_operands_of(uint8_t *bytes, uint32_t at, uint32_t bits)
 		bytes[at] = (uint8_t)modrm;
 		for (uint32_t sib = 0; sib < (has_sib(modrm) ? 256u : 1u); sib++) {
 			bytes[at + 1] = (uint8_t)sib;
-			const struct svm_code code = place(bytes, SVM_CODE_BYTES_MAX, bits);
+			const struct insn_code code = place(bytes, INSN_BYTES_MAX, bits);
 			check_store(&code);
 		}
 	}
@@ -217,7 +217,7 @@ static void test_every_form(void **unused)
 	for (uint32_t form = 0; form < ARRAY_SIZE(modes) * ARRAY_SIZE(known_opcodes) * 8; form++) {
 		uint32_t bits = modes[form % ARRAY_SIZE(modes)], rest = form / ARRAY_SIZE(modes);
 		for (uint32_t rex = 0; rex < (bits == 64 ? 17u : 1u); rex++) {
-			uint8_t bytes[SVM_CODE_BYTES_MAX] = { 0 };
+			uint8_t bytes[INSN_BYTES_MAX] = { 0 };
 			memset(bytes, 0x9c, sizeof(bytes));
 			uint32_t at = put_prefixes(bytes, rest & 7, rex);
 			bytes[at] = known_opcodes[rest / 8];
@@ -233,7 +233,7 @@ static void test_cut_short(void **unused)
 {
 	static const struct {
 		uint32_t bits, length;
-		uint8_t bytes[SVM_CODE_BYTES_MAX];
+		uint8_t bytes[INSN_BYTES_MAX];
 	} forms[] = {
 		{ 32, 5, { 0xa3, 0x00, 0x03, 0xe0, 0xfe } },
 		{ 32, 6, { 0x89, 0x05, 0x00, 0x03, 0xe0, 0xfe } },
@@ -245,16 +245,16 @@ static void test_cut_short(void **unused)
 		{ 64, 11, { 0xc7, 0x04, 0x25, 0xb0, 0xd0, 0x5f, 0xff, 0x00, 0x00, 0x00, 0x00 } },
 		{ 16, 8, { 0x66, 0x67, 0xc7, 0x00, 0x00, 0x45, 0x0c, 0x00 } },
 	};
-	struct svm_store store;
+	struct insn_store store;
 
 	(void)unused;
 	for (uint32_t i = 0; i < ARRAY_SIZE(forms); i++) {
-		struct svm_code code = place(forms[i].bytes, SVM_CODE_BYTES_MAX, forms[i].bits);
-		assert_true(svm_decode_store(&code, &store));
+		struct insn_code code = place(forms[i].bytes, INSN_BYTES_MAX, forms[i].bits);
+		assert_true(insn_decode_store(&code, &store));
 		assert_int_equal(store.length, forms[i].length);
-		for (uint32_t count = 0; count <= SVM_CODE_BYTES_MAX; count++) {
+		for (uint32_t count = 0; count <= INSN_BYTES_MAX; count++) {
 			code = place(forms[i].bytes, count, forms[i].bits);
-			assert_int_equal(svm_decode_store(&code, &store), count >= forms[i].length);
+			assert_int_equal(insn_decode_store(&code, &store), count >= forms[i].length);
 			check_store(&code);
 		}
 	}
@@ -267,14 +267,14 @@ static void test_mov_to_cr3(void **unused)
 	for (uint32_t form = 0; form < ARRAY_SIZE(modes) * 4; form++) {
 		uint32_t bits = modes[form % ARRAY_SIZE(modes)];
 		for (uint32_t rex = 0; rex < (bits == 64 ? 17u : 1u); rex++) {
-			uint8_t bytes[SVM_CODE_BYTES_MAX] = { 0 };
+			uint8_t bytes[INSN_BYTES_MAX] = { 0 };
 			uint32_t at = put_prefixes(bytes, form / ARRAY_SIZE(modes), rex);
 			bytes[at] = 0x0f;
 			bytes[at + 1] = 0x22;
 			for (uint32_t modrm = 0; modrm < 256; modrm++) {
 				bytes[at + 2] = (uint8_t)modrm;
 				for (uint32_t count = 0; count <= at + 3; count++) {
-					const struct svm_code code = place(bytes, count, bits);
+					const struct insn_code code = place(bytes, count, bits);
 					check_mov_to_cr3(&code);
 				}
 			}
@@ -287,11 +287,11 @@ static void test_mov_to_cr3(void **unused)
 static void test_locked_mov_to_cr3(void **unused)
 {
 	static const uint8_t bytes[] = { 0xf0, 0x0f, 0x22, 0xd8 };
-	const struct svm_code code = place(bytes, sizeof(bytes), 32);
+	const struct insn_code code = place(bytes, sizeof(bytes), 32);
 	uint32_t reg, length;
 
 	(void)unused;
-	assert_false(svm_decode_mov_to_cr3(&code, &reg, &length));
+	assert_false(insn_decode_mov_to_cr3(&code, &reg, &length));
 }
 
 /* --- random bytes --- */
@@ -310,22 +310,22 @@ static uint32_t random_prefixes(struct random *random, uint8_t *bytes, uint32_t 
 {
 	uint32_t count = 0;
 
-	while (count < SVM_CODE_BYTES_MAX - 2 && random_below(random, 8) < (random_below(random, 8) ? 3u : 7u))
+	while (count < INSN_BYTES_MAX - 2 && random_below(random, 8) < (random_below(random, 8) ? 3u : 7u))
 		bytes[count++] = random_prefix(random, bits);
 	return count;
 }
 
 static uint32_t random_bytes(struct random *random, uint8_t *bytes)
 {
-	for (uint32_t i = 0; i < SVM_CODE_BYTES_MAX; i++)
+	for (uint32_t i = 0; i < INSN_BYTES_MAX; i++)
 		bytes[i] = (uint8_t)random_next(random);
-	return random_below(random, 4) ? SVM_CODE_BYTES_MAX : (uint32_t)random_below(random, SVM_CODE_BYTES_MAX + 1);
+	return random_below(random, 4) ? INSN_BYTES_MAX : (uint32_t)random_below(random, INSN_BYTES_MAX + 1);
 }
 
 static void test_random_stores(void **unused)
 {
 	struct random random = random_start("stores");
-	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	uint8_t bytes[INSN_BYTES_MAX];
 
 	(void)unused;
 	claims = refusals = 0;
@@ -335,7 +335,7 @@ static void test_random_stores(void **unused)
 		uint32_t at = random_below(&random, 16) ? random_prefixes(&random, bytes, bits) : 0;
 		if (random_below(&random, 16))
 			bytes[at] = known_opcodes[random_below(&random, ARRAY_SIZE(known_opcodes))];
-		const struct svm_code code = place(bytes, count, bits);
+		const struct insn_code code = place(bytes, count, bits);
 		check_store(&code);
 	}
 	printf("%" PRIu64 " claimed, %" PRIu64 " refused\n", claims, refusals);
@@ -346,7 +346,7 @@ static void test_random_two_bytes(void **unused)
 {
 	static const uint8_t second[] = { 0x08, 0x09, 0x30, 0x32, 0xa2 }; /* INVD, WBINVD, WRMSR, RDMSR, CPUID */
 	struct random random = random_start("two-byte instructions");
-	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	uint8_t bytes[INSN_BYTES_MAX];
 
 	(void)unused;
 	claims = 0;
@@ -355,7 +355,7 @@ static void test_random_two_bytes(void **unused)
 		uint32_t at = random_prefixes(&random, bytes, bits);
 		bytes[at] = 0x0f;
 		bytes[at + 1] = second[random_below(&random, ARRAY_SIZE(second))];
-		const struct svm_code code = place(bytes, at + 2, bits);
+		const struct insn_code code = place(bytes, at + 2, bits);
 		check_two_bytes(&code);
 	}
 	assert_true(claims > RANDOM_STRINGS / 50);
@@ -364,7 +364,7 @@ static void test_random_two_bytes(void **unused)
 static void test_random_mov_to_cr3(void **unused)
 {
 	struct random random = random_start("MOV CR3");
-	uint8_t bytes[SVM_CODE_BYTES_MAX];
+	uint8_t bytes[INSN_BYTES_MAX];
 
 	(void)unused;
 	claims = 0;
@@ -374,7 +374,7 @@ static void test_random_mov_to_cr3(void **unused)
 		uint32_t at = random_prefixes(&random, bytes, bits);
 		bytes[at] = 0x0f;
 		bytes[at + 1] = random_below(&random, 8) ? 0x22 : 0x20;
-		const struct svm_code code = place(bytes, count, bits);
+		const struct insn_code code = place(bytes, count, bits);
 		if (!memchr(bytes, 0xf0, at))
 			check_mov_to_cr3(&code);
 	}
@@ -383,32 +383,32 @@ static void test_random_mov_to_cr3(void **unused)
 
 static void test_no_opcode(void **unused)
 {
-	static const uint8_t only_prefixes[SVM_CODE_BYTES_MAX] = { 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36,
+	static const uint8_t only_prefixes[INSN_BYTES_MAX] = { 0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36,
 								   0x3e, 0x64, 0x65, 0x66, 0x48, 0x41, 0x66 };
-	struct svm_prefixes prefixes;
-	struct svm_store store;
+	struct insn_prefixes prefixes;
+	struct insn_store store;
 	uint32_t reg, length;
 
 	(void)unused;
-	for (uint32_t count = 0; count <= SVM_CODE_BYTES_MAX; count++) {
-		const struct svm_code code = place(only_prefixes, count, 64);
-		assert_false(svm_decode_prefixes(&code, &prefixes));
+	for (uint32_t count = 0; count <= INSN_BYTES_MAX; count++) {
+		const struct insn_code code = place(only_prefixes, count, 64);
+		assert_false(insn_decode_prefixes(&code, &prefixes));
 		assert_int_equal(prefixes.opcode, count);
-		assert_false(svm_decode_store(&code, &store));
-		assert_false(svm_decode_mov_to_cr3(&code, &reg, &length));
+		assert_false(insn_decode_store(&code, &store));
+		assert_false(insn_decode_mov_to_cr3(&code, &reg, &length));
 	}
 }
 
 static void test_result(void **unused)
 {
 	(void)unused;
-	assert_int_equal(svm_decode_result(SVM_MOV, 0xf0f0, 0xff), 0xff);
-	assert_int_equal(svm_decode_result(SVM_XCHG, 0xf0f0, 0xff), 0xff);
-	assert_int_equal(svm_decode_result(SVM_ADD, 0xffffffff, 2), 1);
-	assert_int_equal(svm_decode_result(SVM_OR, 0xf0f0, 0xff), 0xf0ff);
-	assert_int_equal(svm_decode_result(SVM_AND, 0xf0f0, 0xff), 0xf0);
-	assert_int_equal(svm_decode_result(SVM_SUB, 1, 2), 0xffffffff);
-	assert_int_equal(svm_decode_result(SVM_XOR, 0xf0f0, 0xff), 0xf00f);
+	assert_int_equal(insn_decode_result(INSN_MOV, 0xf0f0, 0xff), 0xff);
+	assert_int_equal(insn_decode_result(INSN_XCHG, 0xf0f0, 0xff), 0xff);
+	assert_int_equal(insn_decode_result(INSN_ADD, 0xffffffff, 2), 1);
+	assert_int_equal(insn_decode_result(INSN_OR, 0xf0f0, 0xff), 0xf0ff);
+	assert_int_equal(insn_decode_result(INSN_AND, 0xf0f0, 0xff), 0xf0);
+	assert_int_equal(insn_decode_result(INSN_SUB, 1, 2), 0xffffffff);
+	assert_int_equal(insn_decode_result(INSN_XOR, 0xf0f0, 0xff), 0xf00f);
 }
 
 int main(void)
