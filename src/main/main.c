@@ -229,6 +229,12 @@ static uint64_t near_bytes(uint64_t ram_end)
 	return align_up(ram_end, MIB(2)) / MIB(2) * sizeof(uint64_t);
 }
 
+/* Of the CPUs' tables: as far as the APIC's page as well, whose entry every event of a switch sets (guard_trap_apic()). */
+static uint64_t cpu_near_bytes(void)
+{
+	return near_bytes(boot.ram_end > GIB(4) ? boot.ram_end : GIB(4));
+}
+
 /* Of all CPUs: for the back-ends shadow and vtlb. */
 static uint64_t v2m_bytes(void)
 {
@@ -248,7 +254,7 @@ static void measure_demand(void)
 				   cpus * (startup_cpu_bytes() + vendor()->cpu_bytes) + vendor()->shared_bytes;
 	boot.demand.fixed_bytes +=
 		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + align_up(watch_storage_bytes(boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
-		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
+		align_up(cpu_near_bytes(), PAGE_SIZE) +
 		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes() +
 		cpus * trace_ring_bytes(boot.options.trace_bytes);
 	boot.demand.fixed_tables = identity_tables(boot.address_bits, boot.has_1g, boot.boundary_count);
@@ -430,8 +436,8 @@ static void make_memory(void)
 		machine.cpu[i].batch = own_alloc(sizeof(struct mem_batch));
 	for (uint32_t i = 0; trace_ring_bytes(boot.options.trace_bytes) && i < machine.cpu_count; i++)
 		trace_give_memory(&machine.cpu[i], own_alloc(trace_ring_bytes(boot.options.trace_bytes)), trace_ring_bytes(boot.options.trace_bytes));
-	machine.xlat.near = own_alloc(near_bytes(boot.ram_end));
-	machine.xlat.near_count = near_bytes(boot.ram_end) / sizeof(*machine.xlat.near);
+	machine.xlat.near = own_alloc(cpu_near_bytes());
+	machine.xlat.near_count = cpu_near_bytes() / sizeof(*machine.xlat.near);
 	machine.xlat.address_bits = boot.address_bits;
 	machine.xlat.has_1g = boot.has_1g;
 	machine.xlat.boundary = boundary;
