@@ -11,7 +11,8 @@ import os
 import threading
 import time
 
-from machine import Machine, TERMINAL_SEQUENCE
+from emulated import TERMINAL_SEQUENCE
+from machine import Machine
 
 
 class StampedMachine(Machine):
