@@ -22,13 +22,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "
 
 import fixed_loads  # noqa: E402
 import kvm_host  # noqa: E402
+import programs  # noqa: E402
 import xen  # noqa: E402
-from fixed_loads import BACKENDS, LOADS  # noqa: E402
+from fixed_loads import BACKENDS, Suite  # noqa: E402
 from machine import MachineError  # noqa: E402
 from results import markdown, publish, write_csv  # noqa: E402
 from stamped import StampedMachine, load_seconds  # noqa: E402
 
 AGAIN, FULL = "bare-again", "bare-full"
+TITLES = Suite(programs=programs.PROGRAMS).titles
 NAMES = {"bare": "bare", AGAIN: "bare again", "native": "Scrim native"}
 for _backend in BACKENDS:
     NAMES |= {_backend: f"Scrim {_backend}", f"{_backend}-scattered": f"{_backend}, scattered"}
@@ -49,8 +51,9 @@ def main():
     options = parse_arguments()
     measured = Measured()
     with tempfile.TemporaryDirectory() as work:
+        suite = Suite(options.percent, programs.PROGRAMS, programs.initrd(pathlib.Path(work)))
         for number in range(options.rounds):
-            for name, run in systems(work, options).items():
+            for name, run in systems(work, options.only, suite).items():
                 if name not in measured.failed:
                     print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
                     measure(measured, name, run, f"{work}/machine")
@@ -62,24 +65,23 @@ def main():
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--percent", type=int, default=100, choices=range(1, 101), metavar="P", help="of the operations of each load (default 100)")
+    parser.add_argument("--percent", type=int, default=100, choices=range(1, 101), metavar="P", help="of the operations of each load but the programs (default 100)")
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 100), metavar="N", help="for the medians of CPU time (default 3)")
     parser.add_argument("--only", default="", metavar="SYSTEM[,SYSTEM]", help="of scrim, kvm-npt, kvm-shadow, xen-pv, xen-pvh (default: all)")
     return parser.parse_args()
 
 
-def systems(work, options):
+def systems(work, only, suite):
     """{system: function of machine_of that returns {phase: {load: Seen}}}, in the order of the table's columns."""
-    percent = options.percent
-    others = {"scrim": lambda machine_of: fixed_loads.scrim(machine_of, percent)}
+    others = {"scrim": lambda machine_of: fixed_loads.scrim(machine_of, suite)}
     for name, npt in (("kvm-npt", True), ("kvm-shadow", False)):
-        others[name] = lambda machine_of, npt=npt: kvm_host.loads(machine_of, work, npt, percent)
+        others[name] = lambda machine_of, npt=npt: kvm_host.loads(machine_of, work, npt, suite)
     for name in xen.DOM0:
-        others[name] = lambda machine_of, name=name: xen.loads(machine_of, name, percent)
-    wanted = options.only.split(",") if options.only else list(others)
-    bare = {"bare": lambda machine_of: fixed_loads.bare(machine_of, percent),
-            AGAIN: lambda machine_of: {AGAIN: fixed_loads.bare(machine_of, percent)["bare"]},
-            FULL: lambda machine_of: {FULL: fixed_loads.bare(machine_of, percent, xen.KERNEL)["bare"]}}
+        others[name] = lambda machine_of, name=name: xen.loads(machine_of, name, suite)
+    wanted = only.split(",") if only else list(others)
+    bare = {"bare": lambda machine_of: fixed_loads.bare(machine_of, suite),
+            AGAIN: lambda machine_of: {AGAIN: fixed_loads.bare(machine_of, suite)["bare"]},
+            FULL: lambda machine_of: {FULL: fixed_loads.bare(machine_of, suite, xen.KERNEL)["bare"]}}
     return bare | {name: others[name] for name in wanted}
 
 
@@ -120,12 +122,12 @@ def noting(failed, name):
 def report(measured, phases, options):
     """Three tables: instructions, CPU time, exits an operation."""
     counted = [phase for phase in phases if phase != AGAIN]
-    text = f"Millions of instructions, and as a multiple of the bare machine's with the same kernel ({options.percent}% of each load):\n\n"
+    text = f"Millions of instructions, and as a multiple of the bare machine's with the same kernel ({options.percent}% of each load that is no program):\n\n"
     text += table(counted, lambda phase, load: millions(phases[phase][load].instructions, phases[reference(phase)][load].instructions),
                   lambda phase: millions(fixed_loads.total(phases[phase]), fixed_loads.total(phases[reference(phase)])))
     text += f"\nThe emulator's CPU time, in the same way (medians of {options.rounds} interleaved rounds; bare again is the noise):\n\n"
-    text += table(list(phases), lambda phase, load: f"{slower(measured, phase, [load]):.2f}", lambda phase: f"{slower(measured, phase, LOADS):.2f}")
-    text += "\nExits an operation (word, fork+exec, page, page, mprotect, system call, round trip, read):\n\n"
+    text += table(list(phases), lambda phase, load: f"{slower(measured, phase, [load]):.2f}", lambda phase: f"{slower(measured, phase, phases[phase]):.2f}")
+    text += "\nExits an operation (word, fork+exec, page, page, mprotect, system call, round trip, read, compile, command):\n\n"
     text += table([phase for phase in counted if phases[phase]["exec"].counters], lambda phase, load: exits(phases[phase][load]))
     if options.rounds > 1:
         text += f"\nBetween rounds, the instructions of a load differ by {spread(measured):.4%} at most.\n"
@@ -134,7 +136,7 @@ def report(measured, phases, options):
 
 def table(phases, cell, total=None):
     """A row a load, a column a phase; a last row for all loads where there is a `total`."""
-    rows = [[title, *(cell(phase, load) for phase in phases)] for load, title in LOADS.items()]
+    rows = [[title, *(cell(phase, load) for phase in phases)] for load, title in TITLES.items()]
     rows += [["all", *(total(phase) for phase in phases)]] if total else []
     return markdown(["load", *(NAMES[phase] for phase in phases)], rows)
 

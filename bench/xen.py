@@ -19,14 +19,14 @@ OPTIONS = f"console=com1 com1=115200,8n1 dom0_mem={fixed_loads.MEMORY},max:{fixe
 DOM0 = {"xen-pv": ("", ()), "xen-pvh": ("dom0=pvh cpuid=no-rdtscp", ("-device", "amd-iommu"))}  # Xen's options; QEMU's: a PVH dom0 wants an IOMMU
 
 
-def loads(machine_of, phase, percent=100, look=fixed_loads.LOOK_AT_NOTHING):
+def loads(machine_of, phase, suite=fixed_loads.Suite()):
     """{phase: {load: Seen}}; `phase` is one of DOM0."""
     if not IMAGE.exists():
         raise MachineError(f"{IMAGE} is missing: `make bench` fetches it")
     options, extra = DOM0[phase]
-    script = fixed_loads.measure("warm-up", percent, look) + fixed_loads.measure(phase, percent, look)
+    script = fixed_loads.measure("warm-up", suite) + fixed_loads.measure(phase, suite)
     return fixed_loads.parsed(switch_cost.counted(
-        machine_of, fixed_loads.SEED, script, scrim=IMAGE, options=f"{OPTIONS} {options}".strip(), memory=MEMORY, kernel=KERNEL, extra=extra,
+        machine_of, fixed_loads.SEED, script, scrim=IMAGE, options=f"{OPTIONS} {options}".strip(), memory=MEMORY, kernel=KERNEL, extra=extra, initrd=suite.initrd,
         kernel_args=KERNEL_ARGS.replace("console=ttyS0", "console=hvc0"), timeout=fixed_loads.TIMEOUT))
 
 

@@ -65,18 +65,18 @@ exit 1
 """
 
 
-def loads(machine_of, work, npt, percent=100):
+def loads(machine_of, work, npt, suite=fixed_loads.Suite()):
     """{"kvm-npt" or "kvm-shadow": {load: Seen}}: KVM with nested paging, or with its shadow page tables. `work` is a directory."""
     phase = "kvm-npt" if npt else "kvm-shadow"
-    script = fixed_loads.measure("warm-up", percent) + fixed_loads.measure(phase, percent, LOOK)
+    script = fixed_loads.measure("warm-up", suite) + fixed_loads.measure(phase, suite, LOOK)
     host = HOST_SCRIPT.format(modules=" ".join(MODULES), npt=int(npt), memory=fixed_loads.MEMORY, arguments=KERNEL_ARGS,
                               counters=" ".join(COUNTERS))
     lines = switch_cost.counted(machine_of, fixed_loads.SEED, host, timeout=fixed_loads.TIMEOUT, scrim=False, kernel=HOST_KERNEL,
-                                memory=HOST_MEMORY, initrd=host_initrd(pathlib.Path(work), script))
+                                memory=HOST_MEMORY, initrd=host_initrd(pathlib.Path(work), script, suite.initrd))
     return fixed_loads.parsed(lines)
 
 
-def host_initrd(work, script):
+def host_initrd(work, script, guest_initrd):
     """The tests' initramfs, and behind it what the host of the guest that runs `script` needs. Returns its path."""
     work.mkdir(parents=True, exist_ok=True)
     archive = newc.Archive()
@@ -87,7 +87,7 @@ def host_initrd(work, script):
         archive.file(f"kvm/{name}.ko", module(name).read_bytes())
     base = IMAGES / "initramfs.cpio.gz"
     archive.file("kvm/vmlinuz", (IMAGES / "vmlinuz-cloud").read_bytes())
-    archive.file("kvm/initrd", initrd_with({"autorun": script}, base, work / "guest.initrd").read_bytes())
+    archive.file("kvm/initrd", initrd_with({"autorun": script}, guest_initrd, work / "guest.initrd").read_bytes())
     initrd = work / "host.initrd"
     initrd.write_bytes(padded(base.read_bytes()) + archive.bytes())
     return initrd
