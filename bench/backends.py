@@ -65,7 +65,7 @@ def main():
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--percent", type=int, default=100, choices=range(1, 101), metavar="P", help="of the operations of each load but the programs (default 100)")
+    parser.add_argument("--percent", type=int, default=20, choices=range(1, 101), metavar="P", help="of the operations of each load but the programs (default 20)")
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 100), metavar="N", help="for the medians of CPU time (default 3)")
     parser.add_argument("--only", default="", metavar="SYSTEM[,SYSTEM]", help="of scrim, kvm-npt, kvm-shadow, xen-pv, xen-pvh (default: all)")
     return parser.parse_args()
