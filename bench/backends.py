@@ -26,7 +26,7 @@ import programs  # noqa: E402
 import xen  # noqa: E402
 from fixed_loads import BACKENDS, Suite  # noqa: E402
 from machine import MachineError  # noqa: E402
-from results import markdown, publish, write_csv  # noqa: E402
+from results import keep, markdown, write_csv  # noqa: E402
 from stamped import StampedMachine, load_seconds  # noqa: E402
 
 AGAIN, FULL = "bare-again", "bare-full"
@@ -52,15 +52,23 @@ def main():
     measured = Measured()
     with tempfile.TemporaryDirectory() as work:
         suite = Suite(options.percent, programs.PROGRAMS, programs.initrd(pathlib.Path(work)))
-        for number in range(options.rounds):
+        for number in range(1, options.rounds + 1):
             for name, run in systems(work, options.only, suite).items():
                 if name not in measured.failed:
-                    print(f"round {number + 1} of {options.rounds}: {name}", file=sys.stderr, flush=True)
+                    print(f"round {number} of {options.rounds}: {name}", file=sys.stderr, flush=True)
                     measure(measured, name, run, f"{work}/machine")
+            text = kept(measured, options.percent, number)
+    print(text, flush=True)
+
+
+def kept(measured, percent, rounds):
+    """Keeps the tables of the rounds so far: a run that is cut short leaves those of its whole rounds. Returns them."""
     phases = {phase: {load: seen[0] for load, seen in loads.items()} for phase, loads in measured.seen.items()}
     fixed_loads.check_same_work(phases)
     rows_csv(measured, phases)
-    publish("backends", report(measured, phases, options))
+    text = report(measured, phases, percent, rounds)
+    keep("backends", text)
+    return text
 
 
 def parse_arguments():
@@ -119,17 +127,17 @@ def noting(failed, name):
         print(f"{name}: {reason}", file=sys.stderr, flush=True)
 
 
-def report(measured, phases, options):
+def report(measured, phases, percent, rounds):
     """Three tables: instructions, CPU time, exits an operation."""
     counted = [phase for phase in phases if phase != AGAIN]
-    text = f"Millions of instructions, and as a multiple of the bare machine's with the same kernel ({options.percent}% of each load that is no program):\n\n"
+    text = f"Millions of instructions, and as a multiple of the bare machine's with the same kernel ({percent}% of each load that is no program):\n\n"
     text += table(counted, lambda phase, load: millions(phases[phase][load].instructions, phases[reference(phase)][load].instructions),
                   lambda phase: millions(fixed_loads.total(phases[phase]), fixed_loads.total(phases[reference(phase)])))
-    text += f"\nThe emulator's CPU time, in the same way (medians of {options.rounds} interleaved rounds; bare again is the noise):\n\n"
+    text += f"\nThe emulator's CPU time, in the same way (medians of {rounds} interleaved rounds; bare again is the noise):\n\n"
     text += table(list(phases), lambda phase, load: f"{slower(measured, phase, [load]):.2f}", lambda phase: f"{slower(measured, phase, phases[phase]):.2f}")
     text += "\nExits an operation (word, fork+exec, page, page, mprotect, system call, round trip, read, compile, command):\n\n"
     text += table([phase for phase in counted if phases[phase]["exec"].counters], lambda phase, load: exits(phases[phase][load]))
-    if options.rounds > 1:
+    if rounds > 1:
         text += f"\nBetween rounds, the instructions of a load differ by {spread(measured):.4%} at most.\n"
     return text + "".join(f"\n{NAMES[name]} did not run: {reason.splitlines()[0]}\n" for name, reason in measured.failed.items())
 

@@ -20,7 +20,13 @@ def markdown(head, rows):
 
 
 def publish(name, text):
-    """Prints the text, keeps it as NAME.md and puts it between the page's marks."""
+    """Prints the text, and keeps it."""
+    keep(name, text)
+    print(text, flush=True)
+
+
+def keep(name, text):
+    """Keeps the text as NAME.md and puts it between the page's marks."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.md").write_text(text)
     page = PAGE.read_text()
@@ -28,7 +34,6 @@ def publish(name, text):
     if not marked.search(page):
         raise SystemExit(f"{PAGE}: has no marks for the table {name}")
     PAGE.write_text(marked.sub(lambda match: f"{match[1]}{text}{match[2]}", page))
-    print(text, flush=True)
 
 
 def write_csv(name, head, rows):
