@@ -19,6 +19,7 @@ from machine import IMAGES, KERNEL_ARGS, MachineError, initrd_with
 
 HOST_KERNEL = "full"
 HOST_MEMORY = "2G"
+TIMEOUT = 900  # a guest that waits for ever is told by it
 MODULES = ("irqbypass", "ccp", "kvm", "kvm-amd")  # in the order of their loading
 FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
 COUNTERS = ("exits", "pf_taken", "pf_fixed", "pf_guest", "pf_emulate", "mmu_pte_write", "mmu_cache_miss", "mmu_shadow_zapped",
@@ -65,13 +66,13 @@ exit 1
 """
 
 
-def loads(machine_of, work, npt, suite=fixed_loads.Suite()):
+def loads(machine_of, work, npt, suite=fixed_loads.Suite(), seed=fixed_loads.SEED):
     """{"kvm-npt" or "kvm-shadow": {load: Seen}}: KVM with nested paging, or with its shadow page tables. `work` is a directory."""
     phase = "kvm-npt" if npt else "kvm-shadow"
     script = fixed_loads.measure("warm-up", suite) + fixed_loads.measure(phase, suite, LOOK)
     host = HOST_SCRIPT.format(modules=" ".join(MODULES), npt=int(npt), memory=fixed_loads.MEMORY, arguments=KERNEL_ARGS,
                               counters=" ".join(COUNTERS))
-    lines = switch_cost.counted(machine_of, fixed_loads.SEED, host, timeout=fixed_loads.TIMEOUT, scrim=False, kernel=HOST_KERNEL,
+    lines = switch_cost.counted(machine_of, seed, host, timeout=TIMEOUT, scrim=False, kernel=HOST_KERNEL,
                                 memory=HOST_MEMORY, initrd=host_initrd(pathlib.Path(work), script, suite.initrd))
     return fixed_loads.parsed(lines)
 
