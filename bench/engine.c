@@ -6,6 +6,7 @@
  *   displaced memory: every page of it permuted at random, then brought home in batches of 64, nothing copied. The memory
  *   itself is not there, its tables are. The work is the same for every page; what grows with the size, in ns only, is that
  *   tables touched at random lie in no cache.
+ * - hashing and comparing, which is what looking for equal pages costs, beside memcpy of the same pages;
  * - copying, through a homecoming of real pages at random places, every other batch by plain memcpy instead.
  *
  * Search, and counts where pages share, sweep over the map; what one sweep costs grows with it. So both are run for less.
@@ -19,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/hash.h"
 #include "mem/p2m.h"
 #include "mem/scatter.h"
 #include "port_by_page.h"
@@ -27,6 +29,7 @@
 #define RESERVE     256u
 #define COPY_BYTES  MIB(512)
 #define COPY_ROUNDS 3
+#define HASH_BYTES  MIB(128)
 
 struct bench {
 	struct mem mem;
@@ -299,6 +302,41 @@ static void compare_copies(void)
 		give_up("copying is slower than 90% of memcpy");
 }
 
+static double gib_per_second(uint64_t bytes, double seconds)
+{
+	return (double)bytes / (double)GIB(1) / seconds;
+}
+
+/* Page by page through memory that no cache holds: the hash of each, its comparison with an equal one, its copy to another. */
+static void compare_hashes(void)
+{
+	uint8_t *a = malloc(HASH_BYTES), *b = malloc(HASH_BYTES);
+	uint64_t sum = 0;
+	double begin, hashed, compared, copied;
+
+	if (!a || !b)
+		give_up("no memory to hash");
+	memset(a, 1, HASH_BYTES);
+	memset(b, 1, HASH_BYTES);
+	begin = now();
+	for (uint64_t at = 0; at < HASH_BYTES; at += PAGE_SIZE)
+		sum ^= hash_bytes(a + at, PAGE_SIZE) + at;
+	hashed = now() - begin;
+	begin = now();
+	for (uint64_t at = 0; at < HASH_BYTES; at += PAGE_SIZE)
+		sum += (uint64_t)memcmp(a + at, b + at, PAGE_SIZE);
+	compared = now() - begin;
+	begin = now();
+	for (uint64_t at = 0; at < HASH_BYTES; at += PAGE_SIZE)
+		memcpy(b + at, a + at, PAGE_SIZE);
+	copied = now() - begin;
+	printf("sharing  %llu MiB, page by page: hash %.1f GiB/s, compare %.1f GiB/s, memcpy %.1f GiB/s (sum %llx)\n",
+	       (unsigned long long)(HASH_BYTES >> 20), gib_per_second(HASH_BYTES, hashed), gib_per_second(HASH_BYTES, compared),
+	       gib_per_second(HASH_BYTES, copied), (unsigned long long)sum);
+	free(a);
+	free(b);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t gib_max = argc > 1 ? strtoull(argv[1], NULL, 0) : 256;
@@ -309,6 +347,7 @@ int main(int argc, char **argv)
 	for (uint64_t gib = 1; gib <= (gib_max < 16 ? gib_max : 16); gib *= 16)
 		plan(GIB(gib), MEM_REVERSE_REFCOUNT, "counts");
 	plan(GIB(1), MEM_REVERSE_SEARCH, "search");
+	compare_hashes();
 	compare_copies();
 	return 0;
 }

@@ -4,7 +4,7 @@
 GUEST_DIR := tests/guest
 GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
 GUEST_LDFLAGS := -static -pthread -Wl,-s
-GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work portfuzz ask switchcost switcher hammer \
+GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work runwork portfuzz ask switchcost switcher hammer \
 		  twins stepcost redisload keys netload hold chain pour writer pacer diskload edu)
 # The same for i386 kernels; scrimctl for them: tools.mk.
 GUEST_I386_PROGRAMS := $(addprefix $(BUILD)/guest-i386/,load work ask switcher)
@@ -20,7 +20,8 @@ $(BUILD)/guest-obj/%.o: $(GUEST_DIR)/%.c
 
 guest-obj = $(addprefix $(BUILD)/guest-obj/,$(1))
 $(BUILD)/guest/load: $(call guest-obj,load.o load_churn.o load_pair.o load_pattern.o load_region.o load_ring.o load_time.o guest_util.o)
-$(BUILD)/guest/work: $(call guest-obj,work.o guest_util.o)
+$(BUILD)/guest/work: $(call guest-obj,work.o work_around.o guest_util.o)
+$(BUILD)/guest/runwork: $(call guest-obj,runwork.o work_around.o guest_util.o)
 $(BUILD)/guest/switcher: $(call guest-obj,switcher.o guest_util.o)
 $(BUILD)/guest/hammer: $(call guest-obj,hammer.o guest_util.o)
 $(BUILD)/guest/twins: $(call guest-obj,twins.o guest_util.o)
@@ -55,6 +56,7 @@ $(BUILD)/guest-i386-obj/%.o: $(GUEST_DIR)/%.c
 	$(Q)$(CC) -m32 -march=i686 $(GUEST_CFLAGS) -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -MMD -MP -c $< -o $@
 
 $(BUILD)/guest-i386/load: $(addprefix $(BUILD)/guest-i386-obj/,load.o load_churn.o load_pair.o load_pattern.o load_region.o load_ring.o load_time.o)
+$(BUILD)/guest-i386/work: $(BUILD)/guest-i386-obj/work_around.o
 $(BUILD)/guest-i386/%: $(BUILD)/guest-i386-obj/%.o $(BUILD)/guest-i386-obj/guest_util.o
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -m32 $(GUEST_LDFLAGS) $^ -o $@

@@ -46,6 +46,8 @@ void measure_demand(void);
 /* Bytes of the parts that are handed out by name. */
 uint64_t share_slots_bytes(uint64_t ram_end);
 uint64_t near_bytes(uint64_t ram_end);
+/* Of the CPUs' tables: as far as the APIC's page as well, whose entry every event of a switch sets (guard_trap_apic()). */
+uint64_t cpu_near_bytes(void);
 uint64_t v2m_bytes(void);
 
 /* --- handover.c --- */

@@ -39,6 +39,11 @@ uint64_t near_bytes(uint64_t ram_end)
 	return align_up(ram_end, MIB(2)) / MIB(2) * sizeof(uint64_t);
 }
 
+uint64_t cpu_near_bytes(void)
+{
+	return near_bytes(boot.ram_end > GIB(4) ? boot.ram_end : GIB(4));
+}
+
 /* Of all CPUs: for the back-ends shadow and vtlb. */
 uint64_t v2m_bytes(void)
 {
@@ -58,7 +63,7 @@ void measure_demand(void)
 				   cpus * (startup_cpu_bytes() + boot_vendor()->cpu_bytes) + boot_vendor()->shared_bytes;
 	boot.demand.fixed_bytes +=
 		align_up(mem_storage_bytes(boot.ram_end, boot.ram_end), PAGE_SIZE) + align_up(watch_storage_bytes(boot.ram_end), PAGE_SIZE) + share_slots_bytes(boot.ram_end) +
-		align_up(near_bytes(boot.ram_end), PAGE_SIZE) +
+		align_up(cpu_near_bytes(), PAGE_SIZE) +
 		cpus * align_up(sizeof(struct mem_batch), PAGE_SIZE) + shadow_shared_bytes() + v2m_bytes() +
 		cpus * trace_ring_bytes(boot.options.trace_bytes);
 	boot.demand.fixed_tables = identity_tables(boot.address_bits, boot.has_1g, boot.boundary_count);

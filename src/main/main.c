@@ -348,8 +348,8 @@ static void make_memory(void)
 		machine.cpu[i].batch = own_alloc(sizeof(struct mem_batch));
 	for (uint32_t i = 0; trace_ring_bytes(boot.options.trace_bytes) && i < machine.cpu_count; i++)
 		trace_give_memory(&machine.cpu[i], own_alloc(trace_ring_bytes(boot.options.trace_bytes)), trace_ring_bytes(boot.options.trace_bytes));
-	machine.xlat.near = own_alloc(near_bytes(boot.ram_end));
-	machine.xlat.near_count = near_bytes(boot.ram_end) / sizeof(*machine.xlat.near);
+	machine.xlat.near = own_alloc(cpu_near_bytes());
+	machine.xlat.near_count = cpu_near_bytes() / sizeof(*machine.xlat.near);
 	machine.xlat.address_bits = boot.address_bits;
 	machine.xlat.has_1g = boot.has_1g;
 	machine.xlat.boundary = boundary;

@@ -2,8 +2,8 @@
 /*
  * A client of redis that knows every answer beforehand. It keeps, for each of its keys, which generation of a value the
  * server must hold, and talks RESP over a UNIX socket, several commands in flight. The first answer that is not the
- * expected one ends the program with status 1, as does a server that does not answer. Ends on SIGTERM, when all keys
- * were read once more.
+ * expected one ends the program with status 1, as does a server that does not answer. Ends on SIGTERM, or after a number of
+ * pipelines, when all keys were read once more.
  */
 #include "guest_util.h"
 
@@ -183,8 +183,10 @@ int main(int argc, char **argv)
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	struct timeval patience = { .tv_sec = 120 };
 
-	if (argc != 2 || strlen(argv[1]) >= sizeof(address.sun_path)) {
-		fputs("redisload SOCKET\nTalks to redis and checks every answer until SIGTERM.\n", stderr);
+	if ((argc != 2 && argc != 3) || strlen(argv[1]) >= sizeof(address.sun_path)) {
+		fputs("redisload SOCKET [PIPELINES]\n"
+		      "Talks to redis and checks every answer until SIGTERM, or for so many pipelines.\n",
+		      stderr);
 		return 2;
 	}
 	strcpy(address.sun_path, argv[1]);
@@ -195,7 +197,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "redisload: %s: %s\n", argv[1], strerror(errno));
 		return 1;
 	}
-	while (!redisload_stop)
+	for (uint64_t left = argc == 3 ? strtoull(argv[2], NULL, 0) : UINT64_MAX; left > 0 && !redisload_stop; left--)
 		pipeline(&load);
 	read_all_keys(&load);
 	printf("{\"tool\": \"redisload\", \"answers\": %" PRIu64 ", \"bytes\": %" PRIu64 ", \"wrong\": 0}\n",

@@ -9,17 +9,16 @@
  * must be the same everywhere. Memory that is verified to the last byte is what `load` is for.
  */
 #include "guest_util.h"
+#include "work_around.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HASH_BYTES    (8u << 20)
@@ -36,7 +35,6 @@
 #define PROTECT_PAGES 4096u
 #define CHUNK_BYTES   (64u << 10)
 #define FILL_SEED     7u
-#define SETTLE_NS     100000000u
 #define EXIT_OPTION   "--exit"
 
 struct work {
@@ -52,14 +50,6 @@ struct section {
 	size_t memory_bytes; /* filled before the section starts; 0 for none */
 	bool by_kernel; /* filled and put into the page tables by the kernel: the section's accesses are the first */
 };
-
-static void work_require(bool holds, const char *what)
-{
-	if (holds)
-		return;
-	fprintf(stderr, "work: %s failed\n", what);
-	exit(1);
-}
 
 static void work_fold(struct work *work, uint64_t value)
 {
@@ -336,26 +326,6 @@ static uint8_t *work_map_by_kernel(size_t bytes)
 	return memory;
 }
 
-/* The C library starts it without copying this process: the memory that a section works on stays as it was filled. */
-static void work_look(const struct work *work)
-{
-	fflush(stdout);
-	if (work->around != NULL)
-		work_require(system(work->around) == 0, work->around);
-}
-
-/*
- * Sleeps to the beginning of a period of the clock: what the kernel has put off is done by then, and its tick falls on
- * the same operations on every machine.
- */
-static void work_settle(void)
-{
-	uint64_t at = (guest_now_ns() / SETTLE_NS + 2) * SETTLE_NS;
-	struct timespec until = { .tv_sec = (time_t)(at / 1000000000u), .tv_nsec = (long)(at % 1000000000u) };
-
-	work_require(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == 0, "sleep");
-}
-
 /* TSC ticks of one section; the memory that it works on is filled before and freed after. */
 static uint64_t work_run_section(struct work *work, const struct section *section)
 {
@@ -368,32 +338,16 @@ static uint64_t work_run_section(struct work *work, const struct section *sectio
 		memory = work_map(section->memory_bytes);
 		work_fill_words(memory, section->memory_bytes, &state);
 	}
-	work_look(work);
-	work_look(work);
+	work_look(work->around);
+	work_look(work->around);
 	work_settle();
 	start = guest_tsc();
 	section->run(work, memory);
 	ticks = guest_tsc() - start;
-	work_look(work);
+	work_look(work->around);
 	if (memory != NULL)
 		munmap(memory, section->memory_bytes);
 	return ticks;
-}
-
-/* Addresses of mappings decide how many page-table pages a fork copies: no randomization, by starting over once. */
-static bool work_fix_addresses(char **argv)
-{
-	int persona = personality(0xffffffff);
-
-	if (persona < 0)
-		return false;
-	if ((persona & ADDR_NO_RANDOMIZE) != 0)
-		return true;
-	if (personality((unsigned long)persona | ADDR_NO_RANDOMIZE) >= 0) {
-		execv("/proc/self/exe", argv);
-		execv(argv[0], argv);
-	}
-	return false;
 }
 
 static const struct section *work_find_section(const char *name)

@@ -1,21 +1,24 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The fixed loads of the guest program `work`, counted in instructions on one machine after another. Shared with bench/.
+"""The fixed loads, counted in instructions on one machine after another. Shared with bench/.
+
+Most are sections of the guest program `work`. A suite may have programs of Debian's beside them, which the guest program `runwork` times.
 
 Every machine has one CPU and counted instructions, and does the loads once before they are measured, so that what an OS does
 only once has been done. What a system prints are lines:
 
     load PHASE NAME         a load comes
     counters JSON           of the VMM, where there is one: twice right before the load, once right after it
-    {"tool": "work" ...}    what the load took
+    {"tool": "work" ...}    what the load took; or "runwork"
 
 The TSC counts instructions of the machine as a whole, those of a VMM among them.
 """
 
 import dataclasses
 import json
+import pathlib
 
 import switch_cost
-from machine import MachineError
+from machine import IMAGES, MachineError
 from registry import check
 
 MEMORY = "512M"
@@ -23,6 +26,7 @@ SEED = 1
 TIMEOUT = 1800
 
 LOADS = {  # sections of tests/guest/work.c, and what all of their operations are
+    "hash": "8 MiB hashed as by SHA-2",
     "exec": "fork+exec x300",
     "fault": "page faults 64K",
     "cow": "fork + COW 4x4K",
@@ -33,7 +37,7 @@ LOADS = {  # sections of tests/guest/work.c, and what all of their operations ar
 }
 BACKENDS = ("nested", "shadow", "vtlb")  # of `scrimctl virtualize --backend`, in the order of the table's columns
 QUIETLY = 'quietly() { "$@" >/tmp/said 2>&1 || { cat /tmp/said; exit 1; }; }\n'
-LOOK_AT_NOTHING = "true"
+LOOK_AT_NOTHING = 'echo "counters {}"'
 LOOK_AT_SCRIM = 'echo "counters $(scrimctl status --json | tr -d "\\n")"'
 
 
@@ -48,31 +52,60 @@ class Seen:
     status: dict
 
 
-def measure(phase, percent, look=LOOK_AT_NOTHING):
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A load that is a program: `command` is `operations`, `before` and `after` are shell script around it that is not measured."""
+
+    title: str
+    operations: int
+    command: str
+    before: str = ""
+    after: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """The loads of a comparison: so much of each section of `work`, and programs, which the initramfs has."""
+
+    percent: int = 100
+    programs: dict = dataclasses.field(default_factory=dict)  # {name: Program}
+    initrd: pathlib.Path = IMAGES / "initramfs.cpio.gz"
+
+    @property
+    def titles(self):
+        """{load: what all of its operations are}"""
+        return LOADS | {name: program.title for name, program in self.programs.items()}
+
+
+def measure(phase, suite, look=LOOK_AT_NOTHING):
     """Shell script: every load, as of `phase`; `look` is a command that has a line of counters printed."""
-    return (f"for load in {' '.join(LOADS)}; do\necho load {phase} $load\n"
-            f"work --percent {percent} --section $load --around '{look}' || exit\ndone\n")
+    script = (f"for load in {' '.join(LOADS)}; do\necho load {phase} $load\n"
+              f"work --percent {suite.percent} --section $load --around '{look}' || exit\ndone\n")
+    for name, program in suite.programs.items():
+        script += (f"{program.before}\necho load {phase} {name}\n"
+                   f"runwork --name {name} --operations {program.operations} --around '{look}' --command '{program.command}' || exit\n{program.after}\n")
+    return script
 
 
-def bare(machine_of, percent=100):
+def bare(machine_of, suite=Suite(), kernel="cloud"):
     """{"bare": {load: Seen}}"""
-    script = measure("warm-up", percent) + measure("bare", percent)
-    return parsed(switch_cost.counted(machine_of, SEED, script, scrim=False, memory=MEMORY, timeout=TIMEOUT))
+    script = measure("warm-up", suite) + measure("bare", suite)
+    return parsed(switch_cost.counted(machine_of, SEED, script, scrim=False, kernel=kernel, memory=MEMORY, initrd=suite.initrd, timeout=TIMEOUT))
 
 
-def scrim_script(percent, backends=BACKENDS):
+def scrim_script(suite, backends=BACKENDS):
     """Native, then each back-end with every page at home and with all of them scattered."""
-    script = QUIETLY + measure("warm-up", percent) + measure("native", percent, LOOK_AT_SCRIM)
+    script = QUIETLY + measure("warm-up", suite) + measure("native", suite, LOOK_AT_SCRIM)
     for backend in backends:
-        script += f"quietly scrimctl virtualize --backend {backend}\n" + measure(backend, percent, LOOK_AT_SCRIM)
-        script += "quietly scrimctl scatter --batch 256\n" + measure(f"{backend}-scattered", percent, LOOK_AT_SCRIM)
+        script += f"quietly scrimctl virtualize --backend {backend}\n" + measure(backend, suite, LOOK_AT_SCRIM)
+        script += "quietly scrimctl scatter --batch 256\n" + measure(f"{backend}-scattered", suite, LOOK_AT_SCRIM)
         script += "quietly scrimctl check\nquietly scrimctl devirtualize --batch 256\nquietly scrimctl check\n"
     return script
 
 
-def scrim(machine_of, percent=100, backends=BACKENDS):
+def scrim(machine_of, suite=Suite(), backends=BACKENDS):
     """{phase: {load: Seen}}; the phases are native, NAME and NAME-scattered for each back-end."""
-    return parsed(switch_cost.counted(machine_of, SEED, scrim_script(percent, backends), scrim=True, memory=MEMORY,
+    return parsed(switch_cost.counted(machine_of, SEED, scrim_script(suite, backends), scrim=True, memory=MEMORY, initrd=suite.initrd,
                                       options="dma-free=all reserve=32M", timeout=TIMEOUT))
 
 
@@ -88,7 +121,7 @@ def parsed(lines):
         else:
             result = json.loads(line)
             if not result["fixed_addresses"]:
-                raise MachineError("work: addresses were random")
+                raise MachineError(f"{result['tool']}: addresses were random")
             seen.setdefault(phase, {})[load] = Seen(result["sections"][load], result["operations"][load], result["checksum"],
                                                     grown(*looks), looks[-1] if looks else {})
     seen.pop("warm-up")
@@ -124,6 +157,6 @@ def ratios(loads, reference):
 
 def check_same_work(phases):
     """Every system has computed the same: {phase: {load: Seen}}."""
-    for load in LOADS:
+    for load in next(iter(phases.values())):
         checksums = {phase: loads[load].checksum for phase, loads in phases.items()}
         check(len(set(checksums.values())) == 1, f"{load}: checksums differ: {checksums}")

@@ -19,6 +19,7 @@ from machine import IMAGES, KERNEL_ARGS, MachineError, initrd_with
 
 HOST_KERNEL = "full"
 HOST_MEMORY = "2G"
+TIMEOUT = 900  # a guest that waits for ever is told by it
 MODULES = ("irqbypass", "ccp", "kvm", "kvm-amd")  # in the order of their loading
 FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/linuxboot_dma.bin", "/usr/share/qemu/kvmvapic.bin")
 COUNTERS = ("exits", "pf_taken", "pf_fixed", "pf_guest", "pf_emulate", "mmu_pte_write", "mmu_cache_miss", "mmu_shadow_zapped",
@@ -65,18 +66,18 @@ exit 1
 """
 
 
-def loads(machine_of, work, npt, percent=100):
+def loads(machine_of, work, npt, suite=fixed_loads.Suite(), seed=fixed_loads.SEED):
     """{"kvm-npt" or "kvm-shadow": {load: Seen}}: KVM with nested paging, or with its shadow page tables. `work` is a directory."""
     phase = "kvm-npt" if npt else "kvm-shadow"
-    script = fixed_loads.measure("warm-up", percent) + fixed_loads.measure(phase, percent, LOOK)
+    script = fixed_loads.measure("warm-up", suite) + fixed_loads.measure(phase, suite, LOOK)
     host = HOST_SCRIPT.format(modules=" ".join(MODULES), npt=int(npt), memory=fixed_loads.MEMORY, arguments=KERNEL_ARGS,
                               counters=" ".join(COUNTERS))
-    lines = switch_cost.counted(machine_of, fixed_loads.SEED, host, timeout=fixed_loads.TIMEOUT, scrim=False, kernel=HOST_KERNEL,
-                                memory=HOST_MEMORY, initrd=host_initrd(pathlib.Path(work), script))
+    lines = switch_cost.counted(machine_of, seed, host, timeout=TIMEOUT, scrim=False, kernel=HOST_KERNEL,
+                                memory=HOST_MEMORY, initrd=host_initrd(pathlib.Path(work), script, suite.initrd))
     return fixed_loads.parsed(lines)
 
 
-def host_initrd(work, script):
+def host_initrd(work, script, guest_initrd):
     """The tests' initramfs, and behind it what the host of the guest that runs `script` needs. Returns its path."""
     work.mkdir(parents=True, exist_ok=True)
     archive = newc.Archive()
@@ -87,7 +88,7 @@ def host_initrd(work, script):
         archive.file(f"kvm/{name}.ko", module(name).read_bytes())
     base = IMAGES / "initramfs.cpio.gz"
     archive.file("kvm/vmlinuz", (IMAGES / "vmlinuz-cloud").read_bytes())
-    archive.file("kvm/initrd", initrd_with({"autorun": script}, base, work / "guest.initrd").read_bytes())
+    archive.file("kvm/initrd", initrd_with({"autorun": script}, guest_initrd, work / "guest.initrd").read_bytes())
     initrd = work / "host.initrd"
     initrd.write_bytes(padded(base.read_bytes()) + archive.bytes())
     return initrd

@@ -10,16 +10,16 @@ MIB = 1 << 20
 FIRST = 0x8000000
 
 
-def script(runs):
-    """For the guest: `runs` are (MiB, batch, reverse, shared): the pages are scattered, or share frames where they are equal."""
-    return "\n".join(f"scrimctl virtualize >/dev/null && stepcost --start {FIRST:#x} --end {FIRST + mib * MIB:#x} --batch {batch} "
+def script(runs, first=FIRST, backend="nested"):
+    """For the guest: `runs` are (MiB, batch, reverse, shared): the pages from `first` on are scattered, or share frames where they are equal."""
+    return "\n".join(f"scrimctl virtualize --backend {backend} >/dev/null && stepcost --start {first:#x} --end {first + mib * MIB:#x} --batch {batch} "
                      f"--reverse {REVERSES.index(reverse)} --share {int(shared)} && scrimctl devirtualize >/dev/null && scrimctl check >/dev/null || exit"
                      for mib, batch, reverse, shared in runs)
 
 
-def counted(machine_of, runs, seed=1, **how):
+def counted(machine_of, runs, seed=1, first=FIRST, backend="nested", **how):
     """{run: report} on one CPU with counted instructions."""
-    lines = switch_cost.counted(machine_of, seed, script(runs), **how)
+    lines = switch_cost.counted(machine_of, seed, script(runs, first, backend), **how)
     return dict(zip(runs, map(json.loads, lines), strict=True))
 
 

@@ -5,7 +5,7 @@ import fixed_loads
 import kvm_host
 from registry import SOAK, TEST, check, check_equal, test
 
-PERCENT = 40
+SHORT = fixed_loads.Suite(percent=40)
 TOTAL_MAX = 1.001  # native and nested paging: of all loads, against the bare machine
 LOAD_MAX = 1.003   # of one load, which one tick of the clock more or less lengthens by as much as 0.0015
 SAME = 1.002       # where neither VMM is entered the loads differ by such ticks
@@ -37,8 +37,8 @@ def check_phase(phase, loads):
 @test("loads-nested", cost=30, when=TEST)
 def loads_nested(t):
     """Native and under nested paging, with all pages at home and with all scattered, the loads cost what they cost on the bare machine."""
-    bare = fixed_loads.bare(t.machine, PERCENT)["bare"]
-    phases = fixed_loads.scrim(t.machine, PERCENT, ("nested",))
+    bare = fixed_loads.bare(t.machine, SHORT)["bare"]
+    phases = fixed_loads.scrim(t.machine, SHORT, ("nested",))
     check_equal(list(phases), ["native", "nested", "nested-scattered"], "phases")
     fixed_loads.check_same_work({"bare": bare, **phases})
     for phase, loads in phases.items():
