@@ -5,7 +5,7 @@ BENCH_GIB ?= 256
 BENCH_FLAGS ?=
 BENCH_PACKAGES := gnuplot-nox
 BENCH_STAMP := $(BUILD)/images/xen
-BENCH_ORDER := switch homecoming memory boot host backends plot
+BENCH_ORDER := switch homecoming memory sharing boot host backends plot
 BENCH_RUN := $(Q)BUILD=$(BUILD) python3 bench
 
 $(BENCH_STAMP): bench/fetch_xen.sh | $(SETUP_STAMP)
@@ -17,7 +17,7 @@ $(BUILD)/bench/engine: $(BENCH_ENGINE_SRC) tests/unit/port_by_page.h $(wildcard 
 	$(Q)$(CC) $(CSTD) -O2 -g $(WARNINGS) -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1 $(BENCH_ENGINE_SRC) -o $@
 
 # Setup comes first and alone, as for the tests.
-.PHONY: bench bench-parts bench-engine bench-host bench-backends bench-switch bench-homecoming bench-memory bench-boot bench-plot
+.PHONY: bench bench-parts bench-engine bench-host bench-backends bench-switch bench-homecoming bench-memory bench-sharing bench-boot bench-plot
 bench-parts: setup
 	$(Q)$(MAKE) --no-print-directory $(BENCH_STAMP)
 	$(Q)$(MAKE) --no-print-directory all guest-build
@@ -45,6 +45,9 @@ bench-homecoming: bench-parts ## bringing pages home, in instructions, by pages,
 
 bench-memory: bench-parts ## what Scrim takes of the machine's memory
 	$(BENCH_RUN)/memory.py
+
+bench-sharing: bench-parts ## equal pages that come to share a frame, beside Linux's KSM
+	$(BENCH_RUN)/sharing.py
 
 bench-boot: bench-parts ## instructions from Scrim's first to Linux's first
 	$(BENCH_RUN)/boot.py

@@ -5,7 +5,7 @@ GUEST_DIR := tests/guest
 GUEST_CFLAGS := $(CSTD) -O2 -g $(WARNINGS) -D_GNU_SOURCE -pthread -Iabi -I$(GUEST_DIR)
 GUEST_LDFLAGS := -static -pthread -Wl,-s
 GUEST_PROGRAMS := $(addprefix $(BUILD)/guest/,load work runwork portfuzz ask switchcost switcher hammer \
-		  twins stepcost redisload keys netload hold chain pour writer pacer diskload edu)
+		  twins stepcost redisload keys netload hold chain pour writer pacer equal diskload edu)
 # The same for i386 kernels; scrimctl for them: tools.mk.
 GUEST_I386_PROGRAMS := $(addprefix $(BUILD)/guest-i386/,load work ask switcher)
 GUEST_IMAGES := $(addprefix $(BUILD)/guest-image/,multiboot_guest.elf paging_guest.elf x2apic_guest.elf)
@@ -33,6 +33,7 @@ $(BUILD)/guest/hold: $(call guest-obj,hold.o)
 $(BUILD)/guest/chain: $(call guest-obj,chain.o guest_util.o)
 $(BUILD)/guest/pour: $(call guest-obj,pour.o)
 $(BUILD)/guest/pacer: $(call guest-obj,pacer.o guest_util.o)
+$(BUILD)/guest/equal: $(call guest-obj,equal.o)
 $(BUILD)/guest/writer: $(call guest-obj,writer.o guest_util.o)
 $(BUILD)/guest/diskload: $(call guest-obj,diskload.o guest_util.o)
 $(BUILD)/guest/edu: $(call guest-obj,edu.o guest_util.o)

@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Prints how fast equal pages come to share a frame, and what that takes of one CPU's time, by `scrimctl share` and by Linux's KSM.
+
+Time is instructions, counted by QEMU. A program does rounds of work on the same CPU all the while: what is missing of its rounds is what the other took.
+"""
+
+import functools
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "system"))
+
+import switch_cost  # noqa: E402
+from machine import Machine  # noqa: E402
+from results import markdown, publish, write_csv  # noqa: E402
+
+PAGES = 8192  # of which each has an equal one: half of them can be saved
+SCANS = {100: 9, 1000: 5, 4000: 5}  # pages_to_scan, of which 100 is the kernel's default, and seconds that the work goes on
+SCRIM_S = 4
+HEAD = ["by", "saved", "seconds", "pages a second", "of the CPU's time", "pages a second of CPU time"]
+
+
+def begin(seconds, merge=""):
+    """The memory, and the work, a second of it alone."""
+    return f"""
+>/tmp/equal; equal {PAGES} {merge} >/tmp/equal &
+until grep -q ready /tmp/equal; do sleep 0.1; done
+{"" if merge else "scrimctl virtualize >/dev/null"}
+pacer load 1 {seconds} >/tmp/rounds & pacer=$!
+sleep 1
+begun=$(pacer drain 1 </dev/null)
+"""
+
+
+END = "wait $pacer; killall equal; cat /tmp/rounds"
+
+
+def ksm(scan, seconds):
+    """It needs some passes over the memory. Nine tenths are waited for: the rest comes late, and is no rate."""
+    return begin(seconds, "merge") + f"""
+cd /sys/kernel/mm/ksm
+echo {scan} >pages_to_scan; echo 1 >run
+until [ $(cat pages_sharing) -ge {PAGES // 2 * 9 // 10} ]; do sleep 0.1; done
+echo $(cat pages_sharing) $begun $(pacer drain 1 </dev/null)
+""" + END
+
+
+def share():
+    """All RAM is looked at, the program's and what else has pages that are equal."""
+    return begin(SCRIM_S) + """
+scrimctl share >/dev/null 2>&1; ended=$(pacer drain 1 </dev/null)
+echo $(scrimctl status --json | grep -o '"saved": *[0-9]*' | grep -o '[0-9]*$') $begun $ended
+""" + END
+
+
+def main():
+    with tempfile.TemporaryDirectory() as work:
+        counted = functools.partial(switch_cost.counted, functools.partial(Machine, work), 1, memory="256M", timeout=1800)
+        rows = [["scrimctl share", *figures(counted(share(), options="dma-free=all"))]]
+        for scan, seconds in SCANS.items():
+            rows.append([f"KSM, pages_to_scan {scan}", *figures(counted(ksm(scan, seconds), scrim=False))])
+    write_csv("sharing", HEAD, rows)
+    publish("sharing", f"{PAGES // 2:,} pages can be saved of {PAGES:,}:\n\n" + markdown(HEAD, [
+        [name, f"{saved:,}", f"{seconds:.2f}", f"{saved / seconds:,.0f}", f"{100 * lost:.0f} %", f"{saved / seconds / lost:,.0f}"]
+        for name, saved, seconds, lost, _ in rows]))
+
+
+def figures(lines):
+    """Pages saved, seconds, the share of the CPU's time, and pages saved a second of it."""
+    saved, _, begun, _, ended = (int(word) for word in lines[0].split())
+    tenths = [tuple(map(int, line.split())) for line in lines[1:]]
+    alone = [rounds for at, rounds in tenths if at < begun]
+    meanwhile = [rounds for at, rounds in tenths if begun + 100_000_000 < at < ended]
+    lost = 1 - sum(meanwhile) / len(meanwhile) / (sum(alone[1:]) / len(alone[1:]))
+    seconds = (ended - begun) / 1e9
+    return saved, seconds, lost, saved / seconds / lost
+
+
+if __name__ == "__main__":
+    main()
