@@ -13,7 +13,7 @@ extern const struct vendor_ops svm_vendor;
 #define SVM_CPU_BYTES (2 * PAGE_SIZE)       /* VMCB, host save area */
 #define SVM_IOPM_BYTES (3 * PAGE_SIZE)      /* 15.10.1 */
 #define SVM_MSRPM_BYTES (2 * PAGE_SIZE)     /* 15.11 */
-#define SVM_SHARED_BYTES (SVM_IOPM_BYTES + 2 * SVM_MSRPM_BYTES)
+#define SVM_SHARED_BYTES (SVM_IOPM_BYTES + 3 * SVM_MSRPM_BYTES)
 
 /* Builds the permission maps and every CPU's VMCB. After own_init(), before any CPU is enabled. */
 void svm_init(void);

@@ -6,7 +6,8 @@
 #include "hw/console.h"
 
 static struct {
-	uint64_t next, fixed_end; /* own_alloc()'s bump */
+	uint64_t next, demanded_end; /* own_alloc()'s bump */
+	uint64_t tables_start;
 	uint64_t frames_start, frames_end;
 	struct {
 		const uint8_t *start, *end;
@@ -40,13 +41,14 @@ void own_init(uint64_t start, uint64_t end, const struct own_demand *demand)
 {
 	uint64_t tables = (demand->fixed_tables << PAGE_SHIFT) + reserve_table_bytes(demand->reserve_bytes);
 
-	/* From the top down, so that what rounding up to 2 MiB has left over joins the fixed part, where it is not missed. */
+	/* From the top down. What rounding up to 2 MiB has left over lies between what own_alloc() hands out and the tables, and nobody counts on it. */
 	own.frames_end = end;
 	own.frames_start = end - (own_reserve_frames(demand->reserve_bytes) << PAGE_SHIFT);
-	own.fixed_end = own.frames_start - tables;
+	own.tables_start = own.frames_start - tables;
 	own.next = start + align_up(demand->image_bytes, PAGE_SIZE);
-	CHECK(own.next + demand->fixed_bytes <= own.fixed_end);
-	for (uint64_t page = own.fixed_end; page < own.frames_start; page += PAGE_SIZE)
+	own.demanded_end = own.next + demand->fixed_bytes;
+	CHECK(own.demanded_end <= own.tables_start);
+	for (uint64_t page = own.tables_start; page < own.frames_start; page += PAGE_SIZE)
 		own_table_free((void *)(uintptr_t)page);
 }
 
@@ -55,7 +57,7 @@ void *own_alloc(uint64_t bytes)
 	void *p = (void *)(uintptr_t)own.next;
 
 	own.next += align_up(bytes, PAGE_SIZE);
-	CHECK(own.next <= own.fixed_end);
+	CHECK(own.next <= own.demanded_end);
 	memset(p, 0, bytes);
 	return p;
 }
@@ -90,7 +92,7 @@ bool own_is_table(const void *page)
 {
 	const uint8_t *at = page;
 
-	if ((uint64_t)(uintptr_t)page >= own.fixed_end && (uint64_t)(uintptr_t)page < own.frames_start)
+	if ((uint64_t)(uintptr_t)page >= own.tables_start && (uint64_t)(uintptr_t)page < own.frames_start)
 		return true; /* most: a step gives back many */
 	for (uint32_t i = 0; i < own.given_count; i++)
 		if (at >= own.given[i].start && at < own.given[i].end)
