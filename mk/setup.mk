@@ -17,7 +17,7 @@ SETUP_APT := $(SETUP_SUDO) env DEBIAN_FRONTEND=noninteractive apt-get
 SETUP_KEY := $(firstword $(shell echo '$(SETUP_BUILD) $(SETUP_MACHINE) $(SETUP_KERNELS) $(SETUP_KERNELS_I386)' | sha256sum))
 SETUP_STAMP := $(BUILD)/setup-$(SETUP_KEY).stamp
 
-$(SETUP_STAMP): mk/setup.mk tests/system/fetch_kernels.sh tests/system/fetch_i386.sh
+$(SETUP_STAMP): mk/setup.mk tests/system/fetch_kernels.sh tests/system/fetch_i386.sh tests/system/apt_root.sh
 	@mkdir -p $(@D)
 	$(SETUP_APT) -qq update
 	$(SETUP_APT) -qq -y --no-install-recommends install $(SETUP_BUILD) $(SETUP_MACHINE)

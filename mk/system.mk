@@ -28,7 +28,7 @@ $(SOAK_VMLINUX): tests/system/fetch_debug.sh $(SETUP_STAMP)
 	sh tests/system/fetch_debug.sh $(BUILD)/images full
 	@touch $@
 
-$(SOAK_CRASH): tests/system/fetch_crash.sh $(SETUP_STAMP)
+$(SOAK_CRASH): tests/system/fetch_crash.sh tests/system/apt_root.sh $(SETUP_STAMP)
 	$(SETUP_APT) -qq -y --no-install-recommends install crash
 	sh tests/system/fetch_crash.sh $(BUILD)/images
 	@touch $@
