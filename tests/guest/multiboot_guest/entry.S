@@ -1,23 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "kernel/entry.h"
+
 /*
  * The multiboot 1 header, the entry that keeps the machine state as the loader left it, interrupt stubs, and the way
  * into long mode and back. 32-bit, linked at 1 MiB.
  */
-#define MULTIBOOT_HEADER_MAGIC 0x1badb002
-#define MULTIBOOT_HEADER_FLAGS 0x00000003 /* modules on page boundaries; memory information */
-
 #define CR0_PG   0x80000000
 #define CR4_PAE  0x20
 #define MSR_EFER 0xc0000080
 #define EFER_LME 0x100
 
-#define CODE32 0x08
-#define DATA32 0x10
 #define CODE64 0x18
 
-	.section .multiboot, "a"
-	.balign 4
-	.long MULTIBOOT_HEADER_MAGIC, MULTIBOOT_HEADER_FLAGS, -(MULTIBOOT_HEADER_MAGIC + MULTIBOOT_HEADER_FLAGS)
+	multiboot_header
 
 	.text
 	.globl entry
@@ -35,16 +30,8 @@ entry:
 	cld
 	lgdt gdt_pointer
 	ljmp $CODE32, $1f
-1:	movl $DATA32, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %fs
-	movl %eax, %gs
-	movl %eax, %ss
-	call guest_main
-2:	cli
-	hlt
-	jmp 2b
+1:	load_data_selectors
+	call_for_good guest_main
 
 /* Stubs: the number, then the common part. Exceptions with an error code are not survived, only told. */
 	.altmacro

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
+#include "kernel/entry.h"
+
 /*
  * The multiboot 1 header, the entry, interrupt stubs for 32-bit and for long mode, and the probes: one access each, whose
  * outcome the stubs write down. The C code is 32-bit throughout: in long mode it runs in compatibility mode, and a probe goes to
@@ -10,11 +12,6 @@
  *
  * The access ends in an interrupt in any case, so nothing has to be undone: the stub drops its frame and takes probe_run's stack.
  */
-#define MULTIBOOT_HEADER_MAGIC 0x1badb002
-#define MULTIBOOT_HEADER_FLAGS 0x00000003 /* modules on page boundaries; memory information */
-
-#define CODE32      0x08
-#define DATA32      0x10
 #define CODE64      0x18
 #define USER_CODE32 0x23
 #define USER_DATA   0x2b
@@ -26,9 +23,7 @@
 #define VECTOR_DONE 0x81
 #define STUBS       33 /* exceptions, and VECTOR_DONE */
 
-	.section .multiboot, "a"
-	.balign 4
-	.long MULTIBOOT_HEADER_MAGIC, MULTIBOOT_HEADER_FLAGS, -(MULTIBOOT_HEADER_MAGIC + MULTIBOOT_HEADER_FLAGS)
+	multiboot_header
 
 	.text
 	.globl entry
@@ -39,18 +34,10 @@ entry:
 	call modes_load_gdt
 	ljmp $CODE32, $1f
 1:	call load_data_segments
-	call paging_main
-2:	cli
-	hlt
-	jmp 2b
+	call_for_good paging_main
 
 load_data_segments:
-	movl $DATA32, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %fs
-	movl %eax, %gs
-	movl %eax, %ss
+	load_data_selectors
 	ret
 
 /* --- 32-bit: probes ------------------------------------------------------------------------------------------------ */

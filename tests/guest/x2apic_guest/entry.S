@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The multiboot 1 header, the entry, and the code that a started CPU begins with. 32-bit, linked at 1 MiB. */
-#define MULTIBOOT_HEADER_MAGIC 0x1badb002
-#define MULTIBOOT_HEADER_FLAGS 0x00000003 /* modules on page boundaries; memory information */
-
-#define CODE32 0x08
-#define DATA32 0x10
+#include "kernel/entry.h"
 
 #include "start.h"
 
-	.section .multiboot, "a"
-	.balign 4
-	.long MULTIBOOT_HEADER_MAGIC, MULTIBOOT_HEADER_FLAGS, -(MULTIBOOT_HEADER_MAGIC + MULTIBOOT_HEADER_FLAGS)
+	multiboot_header
 
 	.text
 	.globl entry
@@ -19,16 +13,8 @@ entry:
 	cld
 	lgdt gdt_pointer
 	ljmp $CODE32, $1f
-1:	movl $DATA32, %eax
-	movl %eax, %ds
-	movl %eax, %es
-	movl %eax, %fs
-	movl %eax, %gs
-	movl %eax, %ss
-	call guest_main
-2:	cli
-	hlt
-	jmp 2b
+1:	load_data_selectors
+	call_for_good guest_main
 
 /* Copied to START_PAGE: in real mode, cs there. Asks Scrim, says what it was told, counts itself, and halts until the next INIT. */
 	.code16
