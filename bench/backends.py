@@ -4,10 +4,12 @@
 
 All of them run in the same emulated machine, one CPU, instructions counted by QEMU. Scrim is measured native, and with each
 back-end of fixed_loads.BACKENDS, every page at home and every page scattered. KVM is Debian's, with its nested paging and
-with its shadow page tables; so are the QEMU above it, and Xen. Beside the instructions stands the CPU time that the emulator
-took: of some rounds, in each of which every system runs once, the medians' ratio to the bare machine's. The bare machine runs
-twice a round; that ratio is the noise. Xen's dom0 is another kernel, so it is compared with the bare machine under that. Leaves bench/results/backends.md, which is what is printed, and backends.csv with all
-counters.
+with its shadow page tables; so are the QEMU above it, and Xen. Xen's dom0 is another kernel, so it is compared with the bare machine under that.
+
+Beside the instructions stands the CPU time that the emulator took, as the medians' ratio to the bare machine's. In a round every
+system runs once, and does all loads some times over in each of its states; the first of these passes warms up what is only
+translated, loaded or touched once, and is not counted. The bare machine runs twice a round; that ratio is the noise. Leaves
+bench/results/backends.md, which is what is printed, and backends.csv with all counters.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from stamped import StampedMachine, load_seconds  # noqa: E402
 
 AGAIN, FULL = "bare-again", "bare-full"
 KVM_SEEDS = (1, 2, 3)
+FEWEST_PASSES = 2  # of which the first is the warm-up
 TITLES = Suite(programs=programs.PROGRAMS).titles
 NAMES = {"bare": "bare", AGAIN: "bare again", "native": "Scrim native"}
 for _backend in BACKENDS:
@@ -41,7 +44,7 @@ NAMES |= {"kvm-npt": "KVM npt=1", "kvm-shadow": "KVM npt=0", FULL: "bare, full k
 
 @dataclasses.dataclass
 class Measured:
-    """Of all rounds: {phase: {load: [value of each round]}}, and {system that did not run: what it said}."""
+    """Of all rounds: {phase: {load: [what was seen in each round]}}, the same of seconds for each counted pass, and {system that did not run: what it said}."""
 
     seen: dict = dataclasses.field(default_factory=dict)
     seconds: dict = dataclasses.field(default_factory=dict)
@@ -52,9 +55,10 @@ def main():
     options = parse_arguments()
     measured = Measured()
     with tempfile.TemporaryDirectory() as work:
-        suite = Suite(options.percent, programs.PROGRAMS, programs.initrd(pathlib.Path(work)))
+        suite = Suite(options.percent, programs.PROGRAMS, programs.initrd(pathlib.Path(work)), options.passes)
+        runs = systems(work, options.only, suite)
         for number in range(1, options.rounds + 1):
-            for name, run in systems(work, options.only, suite).items():
+            for name, run in runs.items():
                 if name not in measured.failed:
                     print(f"round {number} of {options.rounds}: {name}", file=sys.stderr, flush=True)
                     measure(measured, name, run, f"{work}/machine")
@@ -74,8 +78,10 @@ def kept(measured, percent, rounds):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--percent", type=int, default=20, choices=range(1, 101), metavar="P", help="of the operations of each load but the programs (default 20)")
+    parser.add_argument("--percent", type=int, default=100, choices=range(1, 101), metavar="P", help="of the operations of each load but the programs (default 100)")
     parser.add_argument("--rounds", type=int, default=3, choices=range(1, 100), metavar="N", help="for the medians of CPU time (default 3)")
+    parser.add_argument("--passes", type=int, default=3, choices=range(FEWEST_PASSES, 100), metavar="N",
+                        help="over all loads in each state of a system, the first of them not counted (default 3)")
     parser.add_argument("--only", default="", metavar="SYSTEM[,SYSTEM]", help="of scrim, kvm-npt, kvm-shadow, xen-pv, xen-pvh (default: all)")
     return parser.parse_args()
 
@@ -84,7 +90,7 @@ def systems(work, only, suite):
     """{system: function of machine_of that returns {phase: {load: Seen}}}, in the order of the table's columns."""
     others = {"scrim": lambda machine_of: fixed_loads.scrim(machine_of, suite)}
     for name, npt in (("kvm-npt", True), ("kvm-shadow", False)):
-        others[name] = lambda machine_of, npt=npt: kvm(machine_of, work, npt, suite)
+        others[name] = lambda machine_of, npt=npt, seeds=list(KVM_SEEDS): kvm(machine_of, work, npt, suite, seeds)
     for name in xen.DOM0:
         others[name] = lambda machine_of, name=name: xen.loads(machine_of, name, suite)
     wanted = only.split(",") if only else list(others)
@@ -94,14 +100,14 @@ def systems(work, only, suite):
     return bare | {name: others[name] for name in wanted}
 
 
-def kvm(machine_of, work, npt, suite):
-    """As kvm_host.loads. There the guest waits for ever in some runs, without nested paging; each run of one seed is the same: the next seed is taken."""
-    for seed in KVM_SEEDS[:-1]:
+def kvm(machine_of, work, npt, suite, seeds):
+    """As kvm_host.loads. There the guest waits for ever in some runs, without nested paging; a seed with which it did is taken out of `seeds`."""
+    while len(seeds) > 1:
         try:
-            return kvm_host.loads(machine_of, work, npt, suite, seed)
+            return kvm_host.loads(machine_of, work, npt, suite, seeds[0])
         except MachineError as reason:
-            print(f"KVM with seed {seed}: {str(reason).splitlines()[0]}", file=sys.stderr, flush=True)
-    return kvm_host.loads(machine_of, work, npt, suite, KVM_SEEDS[-1])
+            print(f"KVM with seed {seeds.pop(0)}: {str(reason).splitlines()[0]}", file=sys.stderr, flush=True)
+    return kvm_host.loads(machine_of, work, npt, suite, seeds[0])
 
 
 def reference(phase):
@@ -125,8 +131,8 @@ def measure(measured, name, run, work):
         for phase, loads in phases.items():
             for load, seen in loads.items():
                 measured.seen.setdefault(phase, {}).setdefault(load, []).append(seen)
-                spent = seconds["bare" if phase in (AGAIN, FULL) else phase, load]
-                measured.seconds.setdefault(phase, {}).setdefault(load, []).append(spent)
+                _, *counted = seconds["bare" if phase in (AGAIN, FULL) else phase, load]
+                measured.seconds.setdefault(phase, {}).setdefault(load, []).extend(counted)
 
 
 @contextlib.contextmanager
@@ -141,11 +147,14 @@ def noting(failed, name):
 def report(measured, phases, percent, rounds):
     """Three tables: instructions, CPU time, exits an operation."""
     counted = [phase for phase in phases if phase != AGAIN]
-    text = f"Millions of instructions, and as a multiple of the bare machine's with the same kernel ({percent}% of each load that is no program):\n\n"
+    passes = len(measured.seconds["bare"]["exec"])
+    part = "" if percent == 100 else f" ({percent}% of each load that is no program)"
+    text = f"Millions of instructions, and as a multiple of the bare machine's with the same kernel{part}:\n\n"
     text += table(counted, lambda phase, load: millions(phases[phase][load].instructions, phases[reference(phase)][load].instructions),
                   lambda phase: millions(fixed_loads.total(phases[phase]), fixed_loads.total(phases[reference(phase)])))
-    text += f"\nThe emulator's CPU time, in the same way (medians of {rounds} interleaved rounds; bare again is the noise):\n\n"
-    text += table(list(phases), lambda phase, load: f"{slower(measured, phase, [load]):.2f}", lambda phase: f"{slower(measured, phase, phases[phase]):.2f}")
+    text += f"\nThe emulator's CPU time, in the same way (medians of {passes} passes in {rounds} interleaved rounds; the noise is bare again, and the least and the most of bare):\n\n"
+    text += table(list(phases), lambda phase, load: f"{slower(measured, phase, [load]):.2f}{reach(measured, load) if phase == 'bare' else ''}",
+                  lambda phase: f"{slower(measured, phase, phases[phase]):.2f}")
     text += "\nExits an operation (word, fork+exec, page, page, mprotect, system call, round trip, read, compile, command):\n\n"
     text += table([phase for phase in counted if phases[phase]["exec"].counters], lambda phase, load: exits(phases[phase][load]))
     if rounds > 1:
@@ -168,6 +177,12 @@ def spent(measured, phase, loads):
 def slower(measured, phase, loads):
     """CPU time as a multiple of the bare machine's with the same kernel."""
     return spent(measured, phase, loads) / spent(measured, reference(phase), loads)
+
+
+def reach(measured, load):
+    """The least and the most of the bare machine's passes, as multiples of their median."""
+    median = spent(measured, "bare", [load])
+    return " ({:.2f}-{:.2f})".format(*(end(measured.seconds["bare"][load]) / median for end in (min, max)))
 
 
 def spread(measured):

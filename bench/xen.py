@@ -24,7 +24,7 @@ def loads(machine_of, phase, suite=fixed_loads.Suite()):
     if not IMAGE.exists():
         raise MachineError(f"{IMAGE} is missing: `make bench` fetches it")
     options, extra = DOM0[phase]
-    script = fixed_loads.measure("warm-up", suite) + fixed_loads.measure(phase, suite)
+    script = fixed_loads.warm_up(suite) + fixed_loads.measure(phase, suite)
     return fixed_loads.parsed(switch_cost.counted(
         machine_of, fixed_loads.SEED, script, scrim=IMAGE, options=f"{OPTIONS} {options}".strip(), memory=MEMORY, kernel=KERNEL, extra=extra, initrd=suite.initrd,
         kernel_args=KERNEL_ARGS.replace("console=ttyS0", "console=hvc0"), timeout=fixed_loads.TIMEOUT))

@@ -4,7 +4,8 @@
 Most are sections of the guest program `work`. A suite may have programs of Debian's beside them, which the guest program `runwork` times.
 
 Every machine has one CPU and counted instructions, and does the loads once before they are measured, so that what an OS does
-only once has been done. What a system prints are lines:
+only once has been done. A phase may have several passes over the loads, of which the last counts: then what is done only once in
+a phase has been done too, as in an emulator that translates code anew whose pages have moved. What a system prints are lines:
 
     load PHASE NAME         a load comes
     counters JSON           of the VMM, where there is one: twice right before the load, once right after it
@@ -65,11 +66,12 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Suite:
-    """The loads of a comparison: so much of each section of `work`, and programs, which the initramfs has."""
+    """The loads of a comparison: so much of each section of `work`, and programs, which the initramfs has; so many passes over them in a phase."""
 
     percent: int = 100
     programs: dict = dataclasses.field(default_factory=dict)  # {name: Program}
     initrd: pathlib.Path = IMAGES / "initramfs.cpio.gz"
+    passes: int = 1
 
     @property
     def titles(self):
@@ -77,25 +79,30 @@ class Suite:
         return LOADS | {name: program.title for name, program in self.programs.items()}
 
 
+def warm_up(suite):
+    """Shell script: every load once, not measured."""
+    return measure("warm-up", dataclasses.replace(suite, passes=1))
+
+
 def measure(phase, suite, look=LOOK_AT_NOTHING):
-    """Shell script: every load, as of `phase`; `look` is a command that has a line of counters printed."""
+    """Shell script: the passes over every load, as of `phase`; `look` is a command that has a line of counters printed."""
     script = (f"for load in {' '.join(LOADS)}; do\necho load {phase} $load\n"
               f"work --percent {suite.percent} --section $load --around '{look}' || exit\ndone\n")
     for name, program in suite.programs.items():
         script += (f"{program.before}\necho load {phase} {name}\n"
                    f"runwork --name {name} --operations {program.operations} --around '{look}' --command '{program.command}' || exit\n{program.after}\n")
-    return script
+    return script * suite.passes
 
 
 def bare(machine_of, suite=Suite(), kernel="cloud"):
     """{"bare": {load: Seen}}"""
-    script = measure("warm-up", suite) + measure("bare", suite)
+    script = warm_up(suite) + measure("bare", suite)
     return parsed(switch_cost.counted(machine_of, SEED, script, scrim=False, kernel=kernel, memory=MEMORY, initrd=suite.initrd, timeout=TIMEOUT))
 
 
 def scrim_script(suite, backends=BACKENDS):
     """Native, then each back-end with every page at home and with all of them scattered."""
-    script = QUIETLY + measure("warm-up", suite) + measure("native", suite, LOOK_AT_SCRIM)
+    script = QUIETLY + warm_up(suite) + measure("native", suite, LOOK_AT_SCRIM)
     for backend in backends:
         script += f"quietly scrimctl virtualize --backend {backend}\n" + measure(backend, suite, LOOK_AT_SCRIM)
         script += "quietly scrimctl scatter --batch 256\n" + measure(f"{backend}-scattered", suite, LOOK_AT_SCRIM)
@@ -110,7 +117,7 @@ def scrim(machine_of, suite=Suite(), backends=BACKENDS):
 
 
 def parsed(lines):
-    """{phase: {load: Seen}}, the warm-up left out."""
+    """{phase: {load: Seen}}, each of the phase's last pass; the warm-up left out."""
     seen, phase, load, looks = {}, None, None, []
     for line in lines:
         word, _, rest = line.partition(" ")

@@ -69,7 +69,7 @@ exit 1
 def loads(machine_of, work, npt, suite=fixed_loads.Suite(), seed=fixed_loads.SEED):
     """{"kvm-npt" or "kvm-shadow": {load: Seen}}: KVM with nested paging, or with its shadow page tables. `work` is a directory."""
     phase = "kvm-npt" if npt else "kvm-shadow"
-    script = fixed_loads.measure("warm-up", suite) + fixed_loads.measure(phase, suite, LOOK)
+    script = fixed_loads.warm_up(suite) + fixed_loads.measure(phase, suite, LOOK)
     host = HOST_SCRIPT.format(modules=" ".join(MODULES), npt=int(npt), memory=fixed_loads.MEMORY, arguments=KERNEL_ARGS,
                               counters=" ".join(COUNTERS))
     lines = switch_cost.counted(machine_of, seed, host, timeout=TIMEOUT, scrim=False, kernel=HOST_KERNEL,
