@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns which of what is loaded is worth its inspection at each flush: what the CPU uses, by the accessed bits of Scrim's own tables, which the CPU sets (APM vol. 2, 5.4.2).
+ * Owns which of what is loaded is worth its inspection at each flush: what the CPU uses, by the accessed bits of Scrim's own tables, which the CPU sets (APM vol. 2, 5.4.1).
  * Scrim clears them where the TLB is flushed anyway.
  *
  *   - A lowest table through which the CPU has not walked since the last flush is inspected all the same, until that has cost as much as to find out

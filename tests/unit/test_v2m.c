@@ -36,6 +36,7 @@
 #define MOVES 16u
 #define V2M_TABLES_MAX 160u
 #define LOCKED_FROM 2048u /* pages of P from here on, and those for tables, are outside of the portion where there is one */
+#define IN_USE 3u    /* places that are used in a spell */
 #define SPELL 40u    /* loads of CR3 in which the OS leaves its tables alone */
 #define SEEDS 10u    /* of each mode: small and large tables, with a portion and without */
 #define STEPS 3000u  /* of each seed */
@@ -697,7 +698,8 @@ static void leave_tables_alone(void)
 	for (uint32_t i = 0; i < SPELL; i++) {
 		load_cr3(other);
 		load_cr3(now);
-		access_place(place);
+		for (uint32_t j = 0; j < IN_USE && i % 2; j++)
+			access_place((place + j) % PLACES);
 	}
 	for (uint32_t i = 0; i < SPELL / 2; i++) {
 		random_access();
