@@ -350,6 +350,8 @@ enum scrim_info {
 	SCRIM_INFO_V2M_RETURNS,     /* loads of CR3 that flushed nothing, to address spaces that nobody had flushed: nothing of these was inspected */
 	/* --- images whose writes wait --- */
 	SCRIM_INFO_IMAGE_WAITED_TSC,/* TSC ticks that writes have waited for the reader since the last WATCH(IMAGE), of all CPUs */
+	/* --- V2M tables that are not used --- */
+	SCRIM_INFO_V2M_WAKES,       /* tables that a CPU has come to again after flushes that did not inspect them */
 	SCRIM_INFO_COUNT
 };
 

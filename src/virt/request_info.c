@@ -224,6 +224,8 @@ static uint64_t info_of_v2m(enum scrim_info item)
 		return figures.links_broken;
 	case SCRIM_INFO_V2M_RETURNS:
 		return figures.count.returns;
+	case SCRIM_INFO_V2M_WAKES:
+		return figures.count.wakes;
 	default:
 		return machine.memory.v2m_bytes;
 	}
@@ -291,7 +293,7 @@ err_t request_info(struct cpu *self, struct request *request)
 		return SCRIM_EINVAL;
 	if (item >= SCRIM_INFO_PAGES_RAM && item <= SCRIM_INFO_MAP_BYTES)
 		request->result[0] = info_of_memory(item);
-	else if (item == SCRIM_INFO_V2M_RETURNS)
+	else if (item == SCRIM_INFO_V2M_RETURNS || item == SCRIM_INFO_V2M_WAKES)
 		request->result[0] = info_of_v2m(item);
 	else if (item >= SCRIM_INFO_PAGES_MOVED && item <= SCRIM_INFO_KICKS_OUT)
 		request->result[0] = info_of_activity(item);

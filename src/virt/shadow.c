@@ -255,6 +255,7 @@ struct shadow_figures shadow_figures(void)
 		sum.count.links_made += v2m->count.links_made;
 		sum.count.links_met += v2m->count.links_met;
 		sum.count.returns += v2m->count.returns;
+		sum.count.wakes += v2m->count.wakes;
 	}
 	return sum;
 }

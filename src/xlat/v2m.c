@@ -106,8 +106,11 @@ static uint32_t find_child(struct v2m *v2m, struct load *load, uint32_t index, u
 		return V2M_NONE;
 	load->was_link = v2m_is_link(v2m, entry, load->level);
 	child = v2m_is_leaf(entry, load->level) || load->was_link ? V2M_NONE : v2m_child(v2m, entry);
-	if (child != V2M_NONE && v2m->page[child].guest == guest && v2m->page[child].split == split)
+	if (child != V2M_NONE && v2m->page[child].guest == guest && v2m->page[child].split == split) {
+		if (v2m_is_asleep(entry))
+			v2m_wake(v2m, load->at, index);
 		return child;
+	}
 	v2m_clear(v2m, load->at, index);
 	return V2M_NONE;
 }
@@ -164,8 +167,8 @@ gfn_t v2m_target(const struct v2m *v2m, uint32_t page, uint32_t index, uint64_t 
 }
 
 /*
- * Neighbours that the OS's entries allow as they are: what a CPU may load by itself at any time. Their own accessed bit is clear, so that
- * those that the CPU has never used need not be inspected later: they go.
+ * Neighbours that the OS's entries allow as they are: what a CPU may load by itself at any time. Their own accessed bit is clear: those that
+ * the CPU does not come to use go (v2m_use.c).
  */
 static void load_around(struct v2m *v2m, uint32_t at, uint32_t index)
 {
@@ -265,7 +268,7 @@ bool v2m_find(const struct v2m *v2m, uint64_t linear, uint64_t *machine)
 
 	for (uint32_t level = v2m->levels;; level--) {
 		uint64_t entry = table[v2m_index(linear, level)];
-		if (!entry)
+		if (!(entry & PTE_P))
 			return false;
 		if (v2m_is_link(v2m, entry, level))
 			return find_below_link(v2m, entry, linear, machine);

@@ -16,6 +16,7 @@
 #define V2M_CONTEXTS 64u
 #define V2M_KERNEL_SLOTS 256u
 #define V2M_ENTRIES 512u
+#define V2M_WAKE 256u /* see struct v2m */
 #define V2M_KEPT_SHADOW UINT32_MAX
 #define V2M_KEPT_VTLB 512u
 
@@ -40,6 +41,7 @@ struct v2m_counters {
 	uint64_t synced;    /* entries inspected on return to an address space */
 	uint64_t links_made; /* links to the OS's own tables made */
 	uint64_t links_met;  /* links met on return to an address space: what is below them is not inspected */
+	uint64_t wakes;     /* tables that were not inspected until the CPU came to them again */
 	uint64_t returns;   /* loads of CR3 that flushed nothing, to an address space that nobody had flushed: nothing of it is inspected */
 };
 
@@ -65,6 +67,7 @@ struct v2m {
 	uint64_t machine;                /* machine address of table[0] */
 	struct guest_cpu cpu;
 	uint32_t kept;                   /* entries of an address space that a load of CR3 keeps, at most */
+	uint32_t wake;                   /* entries whose inspection costs as much as an exit and a walk of the OS's tables: v2m_use.c */
 	bool running;                    /* between start and stop */
 	struct guest_paging paging;      /* the OS's own registers */
 	uint32_t levels;                 /* of these tables: 3 (PAE's format), 4 or 5 */

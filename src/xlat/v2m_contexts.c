@@ -20,7 +20,7 @@
 #define PCID_MASK 0xfffull
 #define HI_RESERVED (0x7ffull << 52)
 #define HIGH_ADDRESS (0xffull << 44) /* what `source` has no room for: such pages are at home, and no other page is there */
-#define SAME (PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_A | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
+#define SAME (PTE_P | PTE_W | PTE_U | PTE_PWT | PTE_PCD | PTE_D | PTE_PAT | PTE_G | PTE_KEYS | PTE_NX)
 
 static bool has_pcids(const struct v2m *v2m)
 {

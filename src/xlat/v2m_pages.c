@@ -124,15 +124,15 @@ static void give(struct v2m *v2m, uint32_t page)
 static void mark(struct v2m_page *page, uint32_t index)
 {
 	page->loaded[index / 64] |= 1ull << index % 64;
+	page->words = (uint8_t)(page->words | 1u << index / 64);
 	page->count++;
 }
 
 static uint32_t first_loaded(const struct v2m_page *page)
 {
-	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++)
-		if (page->loaded[i])
-			return i * 64 + (uint32_t)__builtin_ctzll(page->loaded[i]);
-	return NONE;
+	uint32_t word = (uint32_t)__builtin_ctz(page->words | 1u << V2M_ENTRIES / 64);
+
+	return page->words ? word * 64 + (uint32_t)__builtin_ctzll(page->loaded[word]) : NONE;
 }
 
 static void count_local(struct v2m *v2m, uint32_t page, uint64_t entry, bool comes)
@@ -164,6 +164,8 @@ static uint32_t take_out(struct v2m *v2m, uint32_t page, uint32_t index)
 		v2m->link_count--;
 	}
 	p->loaded[index / 64] &= ~(1ull << index % 64);
+	if (!p->loaded[index / 64])
+		p->words = (uint8_t)(p->words & ~(1u << index / 64));
 	p->count--;
 	v2m->table[page][index] = 0;
 	v2m->flush = true;
@@ -355,6 +357,7 @@ struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struc
 	v2m->machine = machine;
 	v2m->port = port;
 	v2m->cpu = *cpu;
+	v2m->wake = V2M_WAKE;
 	v2m->free = v2m->local = NONE;
 	for (uint32_t i = count; i-- > 0;) {
 		v2m->page[i].link = v2m->free;

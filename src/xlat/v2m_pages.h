@@ -11,6 +11,7 @@
 
 struct v2m_page {
 	uint64_t loaded[V2M_ENTRIES / 64];
+	uint64_t unused[V2M_ENTRIES / 64]; /* lowest tables: entries that were not used before the last look at that */
 	uint64_t guest;   /* the OS's entry that leads here, as it was when it was followed */
 	gfn_t gfn;        /* the OS's table; of a split large page: P of its first entry */
 	uint32_t parent;  /* V2M_NONE: a root, or a kernel subtree */
@@ -18,7 +19,10 @@ struct v2m_page {
 	uint16_t slot;    /* in the parent; of a kernel subtree: in every root */
 	uint16_t local;   /* kernel tables: leaf entries that are not global */
 	uint16_t count;   /* entries that are loaded */
+	uint16_t idle;    /* lowest tables: entries inspected since the CPU last walked through it */
 	uint16_t quiet;   /* lowest tables: returns since an entry came or changed */
+	uint8_t words;    /* of `loaded` that are not 0: a bit each */
+	uint8_t turns;    /* lowest tables: inspections since the last look at what is used */
 	uint8_t patience;
 	uint8_t level;    /* 1: maps 4 KiB pages */
 	uint8_t part;     /* two-level tables of the OS's are cut in pieces: which */
@@ -64,6 +68,12 @@ static inline bool v2m_is_kernel_slot(const struct v2m *v2m, uint32_t page, uint
 	return v2m->page[page].level == v2m->levels && v2m->levels > 3 && index >= V2M_ENTRIES / 2;
 }
 
+/* What leads to a table that is not inspected and that the CPU does not see, until it misses something there: v2m_use.c. */
+static inline bool v2m_is_asleep(uint64_t entry)
+{
+	return entry && !(entry & PTE_P);
+}
+
 /* An empty table, or V2M_NONE. */
 uint32_t v2m_take(struct v2m *v2m, uint32_t level);
 
@@ -101,6 +111,17 @@ bool v2m_put_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest
 void v2m_sync_space(struct v2m *v2m);
 void v2m_bound_space(struct v2m *v2m);
 void v2m_sync_local(struct v2m *v2m);
+
+/* v2m_sync.c: each entry of a table of the lowest level is what the OS's says now, or gone. */
+void v2m_sync_lowest(struct v2m *v2m, uint32_t page);
+
+/*
+ * v2m_use.c, each of a lowest table, behind entry `index` of `page`: it is not worth an inspection now; it is inspected, and the CPU sees it again. Of `page`
+ * itself: what the CPU has not used for long goes. The caller has the TLB and the paging-structure caches flushed, but where a table awakes.
+ */
+bool v2m_rests(struct v2m *v2m, uint32_t page, uint32_t index);
+void v2m_wake(struct v2m *v2m, uint32_t page, uint32_t index);
+void v2m_give_up_unused(struct v2m *v2m, uint32_t page);
 
 /* v2m_sync.c: no link of this address space leads to a table that the OS has taken out. Leafs are not inspected. */
 void v2m_sync_links(struct v2m *v2m);

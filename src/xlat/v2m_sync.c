@@ -37,12 +37,11 @@ uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *ba
 /*
  * For the page that the entry was composed for, and with the same rights: the common case, without a look at the map. The entry's own
  * address tells nothing: it is a frame, and may be the home of another page. What may be written less than the OS's entry says is
- * composed anew each time, since the map or the OS's dirty bit may allow more by now. One that was loaded along with a neighbour and never used
- * is not the same: the OS's accessed bit may have gone since. `same` is v2m->same.
+ * composed anew each time, since the map or the OS's dirty bit may allow more by now. `same` is v2m->same.
  */
 static bool is_same(uint64_t same, uint64_t guest, uint64_t entry, uint32_t source)
 {
-	return !((guest ^ entry) & same) && entry & PTE_A && (uint32_t)(guest >> PAGE_SHIFT) == source;
+	return !((guest ^ entry) & same) && guest & PTE_A && (uint32_t)(guest >> PAGE_SHIFT) == source;
 }
 
 /* For the same page, and only writing is not allowed any more: whatever the map says, the entry has all that is left. */
@@ -90,52 +89,72 @@ static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t g
 		sync_changed(v2m, page, index, guest);
 }
 
-/* A table of the lowest level, entries of 8 bytes: most of what there is to inspect. */
-static void sync_lowest(struct v2m *v2m, uint32_t page, const uint64_t *guest)
+/* Of the entries `left`, those that are not the same. Most of what there is to inspect comes by here. */
+static __attribute__((noinline)) uint64_t find_changed(uint64_t same, const uint64_t *guest, const uint64_t *entry, const uint32_t *source, uint64_t left)
 {
-	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
-	const uint32_t *source = v2m->source[page];
-	uint64_t seen = 0, same = v2m->same, changes = v2m->changes;
+	uint64_t changed = 0;
 
-	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
-		for (uint64_t left = loaded[i / 64]; left; left &= left - 1) {
+	do {
+		uint64_t i = (uint64_t)__builtin_ctzll(left);
+		if (!is_same(same, __atomic_load_n(&guest[i], __ATOMIC_RELAXED), entry[i], source[i]))
+			changed |= 1ull << i;
+	} while (left &= left - 1);
+	return changed;
+}
+
+/* Entries of 8 bytes. */
+static void sync_words(struct v2m *v2m, uint32_t page, const uint64_t *guest)
+{
+	const struct v2m_page *p = &v2m->page[page];
+
+	v2m->count.synced += p->count;
+	for (uint32_t words = p->words; words; words &= words - 1) {
+		uint32_t word = (uint32_t)__builtin_ctz(words), i = word * 64;
+		uint64_t left = find_changed(v2m->same, &guest[i], &v2m->table[page][i], &v2m->source[page][i], p->loaded[word]);
+		for (; left; left &= left - 1) {
 			uint32_t index = i + (uint32_t)__builtin_ctzll(left);
-			uint64_t now = __atomic_load_n(&guest[index], __ATOMIC_RELAXED);
-			seen++;
-			if (!is_same(same, now, table[index], source[index]))
-				sync_changed(v2m, page, index, now);
+			sync_changed(v2m, page, index, __atomic_load_n(&guest[index], __ATOMIC_RELAXED));
 		}
 	}
-	v2m->count.synced += seen;
+}
+
+/* Whatever the entries' size. Without a table of the OS's, which is on its way elsewhere then, they go. */
+static void sync_leafs(struct v2m *v2m, uint32_t page, const uint8_t *base)
+{
+	const struct v2m_page *p = &v2m->page[page];
+
+	for (uint32_t words = p->words; words; words &= words - 1) {
+		uint32_t word = (uint32_t)__builtin_ctz(words);
+		for (uint64_t left = p->loaded[word]; left; left &= left - 1) {
+			uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(left);
+			if (base)
+				sync_leaf(v2m, page, index, v2m_guest_entry(v2m, page, base, index));
+			else
+				v2m_clear(v2m, page, index);
+		}
+	}
+}
+
+void v2m_sync_lowest(struct v2m *v2m, uint32_t page)
+{
+	struct v2m_page *p = &v2m->page[page];
+	const uint8_t *base = v2m_guest_table(v2m, page);
+	uint64_t changes = v2m->changes;
+
+	if (base && !guest_is_two_level(&v2m->paging))
+		sync_words(v2m, page, (const uint64_t *)(const void *)base);
+	else
+		sync_leafs(v2m, page, base);
+	v2m_give_up_unused(v2m, page);
 	if (v2m->changes != changes)
-		v2m->page[page].quiet = 0;
-	else if (++v2m->page[page].quiet == V2M_QUIET << v2m->page[page].patience)
+		p->quiet = 0;
+	else if (++p->quiet == V2M_QUIET << p->patience)
 		v2m_links_offer(v2m, page);
 }
 
 static bool is_above_two_level(const struct v2m *v2m, uint32_t page)
 {
 	return guest_is_two_level(&v2m->paging) && v2m->page[page].level == 3;
-}
-
-/* One entry. Returns the child to inspect next, or V2M_NONE. */
-static uint32_t sync_entry(struct v2m *v2m, uint32_t page, uint32_t index, const uint8_t *base)
-{
-	uint64_t entry = v2m->table[page][index];
-
-	if (is_above_two_level(v2m, page))
-		return v2m_child(v2m, entry);
-	uint64_t guest = v2m_guest_entry(v2m, page, base, index);
-	if (v2m_is_leaf(entry, v2m->page[page].level)) {
-		sync_leaf(v2m, page, index, guest);
-		return V2M_NONE;
-	}
-	uint32_t child = v2m_child(v2m, entry);
-	if (v2m->page[child].guest != guest) {
-		v2m_clear(v2m, page, index);
-		return V2M_NONE;
-	}
-	return v2m->page[child].split ? V2M_NONE : child;
 }
 
 /* The OS's entry leads where it did: the hardware walks on by itself, and nothing below is inspected. Else the link goes. */
@@ -149,100 +168,106 @@ static bool sync_link(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t g
 	return stays;
 }
 
-/* A higher one. Returns what is to be inspected next, before `todo`. */
-static uint32_t sync_higher(struct v2m *v2m, uint32_t page, const uint64_t *guest, uint32_t todo)
-{
-	const uint64_t *table = v2m->table[page], *loaded = v2m->page[page].loaded;
-	uint32_t level = v2m->page[page].level;
-	bool may_link = level == 2 && v2m_may_link(v2m);
+/* An address space is gone over: higher tables that are yet to be inspected, and how many more entries may stay. */
+struct tour {
+	uint32_t todo, left;
+};
 
-	for (uint32_t i = 0; i < V2M_ENTRIES; i += 64) {
-		for (uint64_t left = loaded[i / 64]; left; left &= left - 1) {
-			uint32_t index = i + (uint32_t)__builtin_ctzll(left);
-			uint64_t now = __atomic_load_n(&guest[index], __ATOMIC_RELAXED);
-			if (v2m_is_leaf(table[index], level)) {
-				sync_leaf(v2m, page, index, now);
-				continue;
-			}
-			if (v2m_is_link(v2m, table[index], level)) {
-				v2m->count.links_met += sync_link(v2m, page, index, now);
-				continue;
-			}
-			uint32_t child = v2m_child(v2m, table[index]);
-			if (v2m->page[child].guest != now) {
-				v2m_clear(v2m, page, index);
-			} else if (!v2m->page[child].split && !(may_link && v2m_put_link(v2m, page, index, now))) {
-				v2m->page[child].link = todo;
-				todo = child;
-			}
-		}
-	}
-	return todo;
+static void put_off(struct v2m *v2m, uint32_t page, struct tour *tour)
+{
+	v2m->page[page].link = tour->todo;
+	tour->todo = page;
 }
 
-/* Every entry of one table. What is to be inspected next is put before `todo`. */
-static uint32_t sync_table(struct v2m *v2m, uint32_t page, uint32_t todo)
+/* The OS's entry leads where it did, to the table behind `index`. */
+static void go_on(struct v2m *v2m, uint32_t page, uint32_t index, struct tour *tour)
 {
-	struct v2m_page *p = &v2m->page[page];
+	uint32_t child = v2m_child(v2m, v2m->table[page][index]);
+
+	if (v2m->page[child].split)
+		return;
+	if (v2m->page[child].level > 1) {
+		put_off(v2m, child, tour);
+	} else if (!v2m_rests(v2m, page, index)) {
+		if (v2m->page[child].count > tour->left) {
+			v2m_clear(v2m, page, index);
+			return;
+		}
+		tour->left -= v2m->page[child].count;
+		v2m_sync_lowest(v2m, child);
+	}
+}
+
+static void sync_entry(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest, struct tour *tour)
+{
+	uint64_t entry = v2m->table[page][index];
+	uint32_t level = v2m->page[page].level;
+
+	if (is_above_two_level(v2m, page)) {
+		put_off(v2m, v2m_child(v2m, entry), tour);
+	} else if (v2m_is_leaf(entry, level)) {
+		v2m->count.synced++;
+		sync_changed(v2m, page, index, guest);
+	} else if (v2m_is_link(v2m, entry, level)) {
+		v2m->count.links_met += sync_link(v2m, page, index, guest);
+	} else if (v2m->page[v2m_child(v2m, entry)].guest != guest) {
+		v2m_clear(v2m, page, index);
+	} else if (level != 2 || !v2m_may_link(v2m) || v2m->page[v2m_child(v2m, entry)].split || !v2m_put_link(v2m, page, index, guest)) {
+		go_on(v2m, page, index, tour);
+	}
+}
+
+static void sync_higher(struct v2m *v2m, uint32_t page, struct tour *tour)
+{
+	const struct v2m_page *p = &v2m->page[page];
 	const uint8_t *base = v2m_guest_table(v2m, page);
 
-	if (base && !guest_is_two_level(&v2m->paging)) {
-		const uint64_t *guest = (const uint64_t *)(const void *)base;
-		if (p->level > 1)
-			return sync_higher(v2m, page, guest, todo);
-		sync_lowest(v2m, page, guest);
-		return todo;
-	}
-	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++) {
-		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
-			uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(left);
-			uint32_t child = V2M_NONE;
+	for (uint32_t words = p->words; words; words &= words - 1) {
+		uint32_t word = (uint32_t)__builtin_ctz(words);
+		for (uint64_t left = p->loaded[word]; left; left &= left - 1) {
+			uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(left);
 			if (base)
-				child = sync_entry(v2m, page, index, base);
+				sync_entry(v2m, page, index, v2m_guest_entry(v2m, page, base, index), tour);
 			else
 				v2m_clear(v2m, page, index); /* the table is on its way elsewhere */
-			if (child == V2M_NONE)
-				continue;
-			v2m->page[child].link = todo;
-			todo = child;
 		}
 	}
-	return todo;
 }
 
-/* What is next below a higher table: put before `todo`. */
-static uint32_t pass_table(const struct v2m *v2m, uint32_t page, uint32_t todo)
+/* What is next below a table, inspected or not. */
+static void pass_table(struct v2m *v2m, uint32_t page, struct tour *tour)
 {
 	const struct v2m_page *p = &v2m->page[page];
 
-	for (uint32_t i = 0; p->level > 1 && i < V2M_ENTRIES / 64; i++) {
-		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
-			uint64_t entry = v2m->table[page][i * 64 + (uint32_t)__builtin_ctzll(left)];
-			if (v2m_is_leaf(entry, p->level) || v2m_is_link(v2m, entry, p->level) || v2m->page[v2m_child(v2m, entry)].split)
-				continue;
-			v2m->page[v2m_child(v2m, entry)].link = todo;
-			todo = v2m_child(v2m, entry);
+	for (uint32_t words = p->level > 1 ? p->words : 0; words; words &= words - 1) {
+		uint32_t word = (uint32_t)__builtin_ctz(words);
+		for (uint64_t left = p->loaded[word]; left; left &= left - 1) {
+			uint64_t entry = v2m->table[page][word * 64 + (uint32_t)__builtin_ctzll(left)];
+			if (!v2m_is_leaf(entry, p->level) && !v2m_is_link(v2m, entry, p->level) && !v2m->page[v2m_child(v2m, entry)].split)
+				put_off(v2m, v2m_child(v2m, entry), tour);
 		}
 	}
-	return todo;
 }
 
 /* Table by table as far as the bound lets; the others go. */
 static void go_over(struct v2m *v2m, bool inspects)
 {
-	uint32_t root = v2m_root_page(v2m), todo = root, left = v2m->kept;
+	struct tour tour = { .todo = v2m_root_page(v2m), .left = v2m->kept };
 
-	v2m->page[root].link = V2M_NONE;
-	while (todo != V2M_NONE) {
-		const struct v2m_page *page = &v2m->page[todo];
-		if (page->count > left) {
-			uint32_t next = page->link;
+	v2m->page[tour.todo].link = V2M_NONE;
+	while (tour.todo != V2M_NONE) {
+		uint32_t at = tour.todo;
+		const struct v2m_page *page = &v2m->page[at];
+		tour.todo = page->link;
+		if (page->count > tour.left) {
 			v2m_clear(v2m, page->parent, page->slot);
-			todo = next;
 			continue;
 		}
-		left -= page->count;
-		todo = inspects ? sync_table(v2m, todo, page->link) : pass_table(v2m, todo, page->link);
+		tour.left -= page->count;
+		if (inspects)
+			sync_higher(v2m, at, &tour);
+		else
+			pass_table(v2m, at, &tour);
 	}
 }
 

@@ -18,7 +18,8 @@ bool model_info_counts(const struct fuzz *fuzz, unsigned info)
 	if (info == SCRIM_INFO_MAP_BYTES || info == SCRIM_INFO_WATCH_FRAMES || info == SCRIM_INFO_IMAGE_COPIES || info == SCRIM_INFO_IMAGE_WAITED_TSC)
 		return watch_is_on(fuzz);
 	return info == SCRIM_INFO_KICKS || info == SCRIM_INFO_KICKS_OUT || info == SCRIM_INFO_FLUSHES || info == SCRIM_INFO_PAUSE_US ||
-	       (info >= SCRIM_INFO_V2M_TABLES && info <= SCRIM_INFO_V2M_LINKS_BROKEN) || info == SCRIM_INFO_V2M_RETURNS;
+	       (info >= SCRIM_INFO_V2M_TABLES && info <= SCRIM_INFO_V2M_LINKS_BROKEN) || info == SCRIM_INFO_V2M_RETURNS ||
+	       info == SCRIM_INFO_V2M_WAKES;
 }
 
 static uint32_t model_state(const struct fuzz *fuzz)

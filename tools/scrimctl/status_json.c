@@ -164,6 +164,7 @@ static json_t *v2m(const struct status *status)
 		{ "evictions", SCRIM_INFO_V2M_EVICTIONS },
 		{ "flushes", SCRIM_INFO_V2M_FLUSHES },
 		{ "synced", SCRIM_INFO_V2M_SYNCED },
+		{ "wakes", SCRIM_INFO_V2M_WAKES },
 		{ "returns", SCRIM_INFO_V2M_RETURNS },
 		{ "links", SCRIM_INFO_V2M_LINKS },
 		{ "link_entries", SCRIM_INFO_V2M_LINK_ENTRIES },

@@ -96,8 +96,8 @@ static void print_v2m(FILE *out, const struct status *status)
 	const uint64_t *info = status->info;
 
 	fprintf(out, "v2m        %" PRIu64 " of %" PRIu64 " tables in use; loads %" PRIu64 ", copied %" PRIu64 ", evictions %" PRIu64 ", flushes %" PRIu64
-		", synced %" PRIu64 ", returns %" PRIu64 "\n", info[SCRIM_INFO_V2M_TABLES], info[SCRIM_INFO_V2M_BOUND], info[SCRIM_INFO_V2M_LOADS], info[SCRIM_INFO_V2M_COPIED],
-		info[SCRIM_INFO_V2M_EVICTIONS], info[SCRIM_INFO_V2M_FLUSHES], info[SCRIM_INFO_V2M_SYNCED], info[SCRIM_INFO_V2M_RETURNS]);
+		", synced %" PRIu64 ", wakes %" PRIu64 ", returns %" PRIu64 "\n", info[SCRIM_INFO_V2M_TABLES], info[SCRIM_INFO_V2M_BOUND], info[SCRIM_INFO_V2M_LOADS], info[SCRIM_INFO_V2M_COPIED],
+		info[SCRIM_INFO_V2M_EVICTIONS], info[SCRIM_INFO_V2M_FLUSHES], info[SCRIM_INFO_V2M_SYNCED], info[SCRIM_INFO_V2M_WAKES], info[SCRIM_INFO_V2M_RETURNS]);
 	fprintf(out, "           %" PRIu64 " of the OS's own tables linked, with %" PRIu64 " entries; made %" PRIu64 ", met %" PRIu64 ", broken %" PRIu64 "\n",
 		info[SCRIM_INFO_V2M_LINKS], info[SCRIM_INFO_V2M_LINK_ENTRIES], info[SCRIM_INFO_V2M_LINKS_MADE], info[SCRIM_INFO_V2M_LINKS_MET],
 		info[SCRIM_INFO_V2M_LINKS_BROKEN]);

@@ -55,6 +55,7 @@ static void test_status_json_keys(void **state)
 		{ "v2m.evictions", JSON_INTEGER },
 		{ "v2m.flushes", JSON_INTEGER },
 		{ "v2m.synced", JSON_INTEGER },
+		{ "v2m.wakes", JSON_INTEGER },
 		{ "v2m.returns", JSON_INTEGER },
 		{ "iommu.kind", JSON_STRING },
 		{ "iommu.units", JSON_INTEGER },
@@ -129,6 +130,7 @@ static void test_status_json_values(void **state)
 	assert_count(root, "v2m.evictions", 1000 + SCRIM_INFO_V2M_EVICTIONS);
 	assert_count(root, "v2m.flushes", 1000 + SCRIM_INFO_V2M_FLUSHES);
 	assert_count(root, "v2m.synced", 1000 + SCRIM_INFO_V2M_SYNCED);
+	assert_count(root, "v2m.wakes", 1000 + SCRIM_INFO_V2M_WAKES);
 	assert_count(root, "v2m.returns", 1000 + SCRIM_INFO_V2M_RETURNS);
 	assert_count(root, "v2m.links", 1000 + SCRIM_INFO_V2M_LINKS);
 	assert_count(root, "v2m.link_entries", 1000 + SCRIM_INFO_V2M_LINK_ENTRIES);
