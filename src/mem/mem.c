@@ -94,6 +94,34 @@ bool mem_may_share(const struct mem *mem, gfn_t page)
 	return mem_may_displace(mem, page) && lies_in(mem->config.dma_free, page);
 }
 
+/* The answer may be another for the page where, or after, the next entry of the list begins or ends. */
+static void end_run(const struct range_list *list, gfn_t page, gfn_t *end)
+{
+	uint64_t boundary = ranges_next_boundary(list, gfn_address(page));
+	gfn_t next = gfn_of_address(boundary);
+
+	if (boundary == gfn_address(page))
+		return;
+	if (next.n <= page.n) /* within the page */
+		next.n = page.n + 1;
+	if (next.n < end->n)
+		*end = next;
+}
+
+bool mem_may_share_run(const struct mem *mem, gfn_t page, gfn_t *end)
+{
+	*end = gfn(UINT64_MAX);
+	if (page.n >= MEM_PAGES_MAX || p2m_chunk(page) >= mem->chunk_count)
+		return false;
+	*end = gfn(MEM_PAGES_MAX);
+	end_run(mem->config.ram, page, end);
+	end_run(mem->config.movable, page, end);
+	end_run(mem->config.dma_free, page, end);
+	end_run(&mem->managed, page, end);
+	end_run(&mem->lent, page, end);
+	return mem_may_share(mem, page);
+}
+
 /* --- displace --- */
 
 static err_t plan_displace(struct mem *mem, gfn_t page, mfn_t *to)

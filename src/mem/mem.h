@@ -159,6 +159,9 @@ bool mem_may_be_managed(const struct mem *mem, gfn_t page);
 /* True when it may be read-only besides: no device writes there at all. */
 bool mem_may_share(const struct mem *mem, gfn_t page);
 
+/* The same, which holds of all pages below *end too: what is asked of one page after another need not look through lists for each. */
+bool mem_may_share_run(const struct mem *mem, gfn_t page, gfn_t *end);
+
 /* --- batches: begin under the lock (mem_remap_begin, mem_scatter_begin), flush, copy, end under the lock --- */
 
 /* Copies in order. No lock: nobody else deals with these frames. */
