@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Prints how fast equal pages come to share a frame, and what that takes of one CPU's time, by `scrimctl share` and by Linux's KSM.
 
-Time is instructions, counted by QEMU. A program does rounds of work on the same CPU all the while: what is missing of its rounds is what the other took.
+Time is instructions, counted by QEMU. A program does rounds of work on the same CPU all the while: what is missing of its rounds is what the other took,
+with all that comes along: the start of a program, its requests, a look at how far it is.
 """
 
 import functools
@@ -34,7 +35,10 @@ begun=$(pacer drain 1 </dev/null)
 """
 
 
-END = "wait $pacer; killall equal; cat /tmp/rounds"
+END = """
+killall equal
+echo $saved $begun $ended; cat /tmp/rounds
+"""
 
 
 def ksm(scan, seconds):
@@ -42,16 +46,16 @@ def ksm(scan, seconds):
     return begin(seconds, "merge") + f"""
 cd /sys/kernel/mm/ksm
 echo {scan} >pages_to_scan; echo 1 >run
-until [ $(cat pages_sharing) -ge {PAGES // 2 * 9 // 10} ]; do sleep 0.1; done
-echo $(cat pages_sharing) $begun $(pacer drain 1 </dev/null)
+saved=0; while [ $saved -lt {PAGES // 2 * 9 // 10} ]; do sleep 0.1; read saved <pages_sharing; done
+echo 0 >run; ended=$(pacer drain 1 </dev/null); wait $pacer
 """ + END
 
 
 def share():
     """All RAM is looked at, the program's and what else has pages that are equal."""
     return begin(SCRIM_S) + """
-scrimctl share >/dev/null 2>&1; ended=$(pacer drain 1 </dev/null)
-echo $(scrimctl status --json | grep -o '"saved": *[0-9]*' | grep -o '[0-9]*$') $begun $ended
+scrimctl share --json >/tmp/share 2>/dev/null; ended=$(pacer drain 1 </dev/null); wait $pacer
+saved=$(grep -o '"saved": *[0-9]*' /tmp/share | grep -o '[0-9]*$')
 """ + END
 
 
@@ -63,19 +67,29 @@ def main():
             rows.append([f"KSM, pages_to_scan {scan}", *figures(counted(ksm(scan, seconds), scrim=False))])
     write_csv("sharing", HEAD, rows)
     publish("sharing", f"{PAGES // 2:,} pages can be saved of {PAGES:,}:\n\n" + markdown(HEAD, [
-        [name, f"{saved:,}", f"{seconds:.2f}", f"{saved / seconds:,.0f}", f"{100 * lost:.0f} %", f"{saved / seconds / lost:,.0f}"]
-        for name, saved, seconds, lost, _ in rows]))
+        [name, f"{saved:,}", f"{seconds:.2f}", f"{saved / seconds:,.0f}", f"{100 * lost:.0f} %", f"{rate:,.0f}"]
+        for name, saved, seconds, lost, rate in rows]))
 
 
 def figures(lines):
     """Pages saved, seconds, the share of the CPU's time, and pages saved a second of it."""
     saved, _, begun, _, ended = (int(word) for word in lines[0].split())
     tenths = [tuple(map(int, line.split())) for line in lines[1:]]
-    alone = [rounds for at, rounds in tenths if at < begun]
-    meanwhile = [rounds for at, rounds in tenths if begun + 100_000_000 < at < ended]
-    lost = 1 - sum(meanwhile) / len(meanwhile) / (sum(alone[1:]) / len(alone[1:]))
+    before = max(i for i, (at, _) in enumerate(tenths) if at < begun)
+    after = min(i for i, (at, _) in enumerate(tenths) if at > ended)
+    taken = (time(tenths, before, after) - rounds(tenths, before, after) * time(tenths, 0, before) / rounds(tenths, 0, before)) / 1e9
     seconds = (ended - begun) / 1e9
-    return saved, seconds, lost, saved / seconds / lost
+    return saved, seconds, taken / seconds, saved / taken
+
+
+def time(tenths, first, last):
+    """From the end of one to the end of another."""
+    return tenths[last][0] - tenths[first][0]
+
+
+def rounds(tenths, first, last):
+    """What was done in that time."""
+    return sum(count for _, count in tenths[first + 1:last + 1])
 
 
 if __name__ == "__main__":

@@ -263,7 +263,7 @@ static void look_again(struct mem *mem, struct mem_share *share)
 		gfn_t page = share->pair[i].page;
 		uint64_t entry = p2m_entry(mem, page);
 
-		if (!share->pair[i].equal && has_tables(mem, share, page) &&
+		if (!share->pair[i].equal && p2m_entry_access(entry) == MEM_ACCESS_ALL && has_tables(mem, share, page) &&
 		    find_partner(mem, share, page, entry, DIGEST_WHOLE, &found))
 			add_pair(mem, share, page, entry, &found);
 	}
