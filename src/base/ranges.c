@@ -55,7 +55,8 @@ static const struct range *ranges_decider(const struct range_list *list, uint64_
 	return best;
 }
 
-uint64_t ranges_next_boundary(const struct range_list *list, uint64_t address)
+/* The lowest start or end above `address` in an unsorted list; `address` itself when there is none. */
+static uint64_t ranges_next_boundary(const struct range_list *list, uint64_t address)
 {
 	uint64_t next = UINT64_MAX;
 	bool found = false;

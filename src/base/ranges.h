@@ -51,9 +51,6 @@ const struct range *ranges_find(const struct range_list *list, uint64_t address)
 /* True when every byte of [start, end) lies in entries of `type`. Normalized list; an empty range is contained. */
 bool ranges_contain(const struct range_list *list, uint64_t start, uint64_t end, uint32_t type);
 
-/* The lowest start or end above `address`; `address` itself when there is none. Any list. */
-uint64_t ranges_next_boundary(const struct range_list *list, uint64_t address);
-
 /* True when any byte of [start, end) lies in an entry. Normalized list. */
 bool ranges_overlap(const struct range_list *list, uint64_t start, uint64_t end);
 

@@ -94,32 +94,35 @@ bool mem_may_share(const struct mem *mem, gfn_t page)
 	return mem_may_displace(mem, page) && lies_in(mem->config.dma_free, page);
 }
 
-/* The answer may be another for the page where, or after, the next entry of the list begins or ends. */
-static void end_run(const struct range_list *list, gfn_t page, gfn_t *end)
+/* What the list says of `page` holds of no page beyond the next entry's begin or end. */
+static void bound_run(struct mem_run *run, const struct range_list *list, gfn_t page)
 {
-	uint64_t boundary = ranges_next_boundary(list, gfn_address(page));
-	gfn_t next = gfn_of_address(boundary);
+	for (uint32_t i = 0; i < 2 * list->count; i++) {
+		const struct range *entry = &list->entry[i / 2];
+		uint64_t edge = i % 2 ? entry->end : entry->start;
+		uint64_t below = align_up(edge, PAGE_SIZE) >> PAGE_SHIFT, above = edge >> PAGE_SHIFT;
 
-	if (boundary == gfn_address(page))
-		return;
-	if (next.n <= page.n) /* within the page */
-		next.n = page.n + 1;
-	if (next.n < end->n)
-		*end = next;
+		if (below <= page.n)
+			run->first.n = below > run->first.n ? below : run->first.n;
+		else if (above > page.n)
+			run->end.n = above < run->end.n ? above : run->end.n;
+		else /* it is within the page */
+			*run = (struct mem_run){ page, gfn(page.n + 1), run->may_share };
+	}
 }
 
-bool mem_may_share_run(const struct mem *mem, gfn_t page, gfn_t *end)
+struct mem_run mem_run_around(const struct mem *mem, gfn_t page)
 {
-	*end = gfn(UINT64_MAX);
+	struct mem_run run = { gfn(0), gfn(MEM_PAGES_MAX), mem_may_share(mem, page) };
+
 	if (page.n >= MEM_PAGES_MAX || p2m_chunk(page) >= mem->chunk_count)
-		return false;
-	*end = gfn(MEM_PAGES_MAX);
-	end_run(mem->config.ram, page, end);
-	end_run(mem->config.movable, page, end);
-	end_run(mem->config.dma_free, page, end);
-	end_run(&mem->managed, page, end);
-	end_run(&mem->lent, page, end);
-	return mem_may_share(mem, page);
+		return (struct mem_run){ page, gfn(UINT64_MAX), false };
+	bound_run(&run, mem->config.ram, page);
+	bound_run(&run, mem->config.movable, page);
+	bound_run(&run, mem->config.dma_free, page);
+	bound_run(&run, &mem->managed, page);
+	bound_run(&run, &mem->lent, page);
+	return run;
 }
 
 /* --- displace --- */

@@ -280,10 +280,8 @@ static void look_at_next(struct mem *mem, struct mem_share *share)
 {
 	gfn_t page = share->next;
 
-	if (page.n >= share->run.end.n) {
-		share->run.first = page;
-		share->run.may_share = mem_may_share_run(mem, page, &share->run.end);
-	}
+	if (page.n >= share->run.end.n)
+		share->run = mem_run_around(mem, page);
 	if (!share->run.may_share) {
 		share->next = end_of_run(share);
 		return;
@@ -299,7 +297,7 @@ enum mem_step mem_share_step(struct mem *mem, struct mem_share *share, uint32_t 
 	if (mem->free_frames <= mem->saved) /* invariant 6 */
 		return MEM_STEP_NO_FRAME;
 	share->tried = share->count = 0;
-	share->run = (struct share_run){ 0 }; /* what may share is the same for as long as the lock is held */
+	share->run = (struct mem_run){ 0 }; /* what may share is the same for as long as the lock is held */
 	for (; limit > 0 && share->next.n < share->last.n && share->count < SHARE_PAIRS; limit--)
 		look_at_next(mem, share);
 	apply(mem, share);

@@ -16,19 +16,13 @@ struct share_pair {
 	bool joined;            /* of the first pair: somebody has come to share with the partner */
 };
 
-/* Pages [first, end) may all share, or may all not. */
-struct share_run {
-	gfn_t first, end;
-	bool may_share;
-};
-
 struct mem_share {
 	gfn_t next, last;
 	uint64_t *slot;       /* memory handed in: share.c says what a slot holds */
 	uint64_t slot_mask;
 	uint64_t shared;      /* pages, so far */
 	bool short_of_tables; /* from here on only pages whose chunk has tables */
-	struct share_run run; /* around the page that is looked at */
+	struct mem_run run;   /* around the page that is looked at */
 	uint32_t tried;       /* pairs of this step */
 	uint32_t count;
 	struct share_pair pair[SHARE_PAIRS];
