@@ -48,7 +48,7 @@ void mem_share_start(struct mem_share *share, gfn_t first, gfn_t last, uint64_t 
 	share->slot_mask = slot_count - 1;
 	share->shared = 0;
 	share->short_of_tables = false;
-	share->tried = share->count = 0;
+	share->tried = share->count = share->hashed = 0;
 }
 
 /* --- who may share --- */
@@ -248,8 +248,10 @@ static void look_at(struct mem *mem, struct mem_share *share, gfn_t page)
 	/* A page that shares already is found by others, and moves no more. */
 	if (p2m_entry_access(entry) == MEM_ACCESS_ALL)
 		add_pair(mem, share, page, entry, &found);
-	else if (!port->equal(mem->config.port_context, p2m_entry_frame(entry), p2m_entry_frame(found.entry)))
+	else if (!port->equal(mem->config.port_context, p2m_entry_frame(entry), p2m_entry_frame(found.entry))) {
 		(void)find_partner(mem, share, page, entry, DIGEST_WHOLE, &found);
+		share->hashed++;
+	}
 }
 
 /* Pages that differ from the one with their sample. */
@@ -296,9 +298,9 @@ enum mem_step mem_share_step(struct mem *mem, struct mem_share *share, uint32_t 
 		return MEM_STEP_WAIT;
 	if (mem->free_frames <= mem->saved) /* invariant 6 */
 		return MEM_STEP_NO_FRAME;
-	share->tried = share->count = 0;
+	share->tried = share->count = share->hashed = 0;
 	share->run = (struct mem_run){ 0 }; /* what may share is the same for as long as the lock is held */
-	for (; limit > 0 && share->next.n < share->last.n && share->count < SHARE_PAIRS; limit--)
+	for (; limit > 0 && share->next.n < share->last.n && share->count + share->hashed < SHARE_PAIRS; limit--)
 		look_at_next(mem, share);
 	apply(mem, share);
 	look_again(mem, share);

@@ -24,6 +24,7 @@ struct mem_share {
 	bool short_of_tables; /* from here on only pages whose chunk has tables */
 	struct mem_run run;   /* around the page that is looked at */
 	uint32_t tried;       /* pairs of this step */
+	uint32_t hashed;      /* pages of this step that share already, and had to be read whole: each takes a pair's time */
 	uint32_t count;
 	struct share_pair pair[SHARE_PAIRS];
 };
