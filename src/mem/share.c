@@ -27,12 +27,12 @@
 #include "mem/batch.h"
 #include "mem/reverse.h"
 
-#define PROBES     8u
-#define NUMBER_BITS  30u
-#define NUMBER_MASK  ((1ull << NUMBER_BITS) - 1)
-#define ONE_MORE   (1ull << NUMBER_BITS)
-#define FULL       (SHARE_CROWD - 1)
-#define TAG_SHIFT  38u
+#define PROBES      8u
+#define NUMBER_BITS 30u
+#define NUMBER_MASK ((1ull << NUMBER_BITS) - 1)
+#define ONE_MORE    (1ull << NUMBER_BITS)
+#define FULL        (SHARE_CROWD - 1)
+#define TAG_SHIFT   38u
 
 _Static_assert(MEM_PAGES_MAX <= NUMBER_MASK, "page + 1 of a page that may be displaced");
 _Static_assert(FULL <= (1u << (TAG_SHIFT - NUMBER_BITS)) - 1, "what a frame has gathered");
