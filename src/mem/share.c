@@ -245,10 +245,13 @@ static void look_at(struct mem *mem, struct mem_share *share, gfn_t page)
 		return;
 	if (!find_partner(mem, share, page, entry, DIGEST_SAMPLE, &found))
 		return;
-	/* A page that shares already is found by others, and moves no more. */
-	if (p2m_entry_access(entry) == MEM_ACCESS_ALL)
+	if (p2m_entry_access(entry) == MEM_ACCESS_ALL) {
 		add_pair(mem, share, page, entry, &found);
-	else if (!port->equal(mem->config.port_context, p2m_entry_frame(entry), p2m_entry_frame(found.entry))) {
+		return;
+	}
+	/* A page that shares already is found by others, and moves no more. Those that share with it are mostly near it, and should find its slot. */
+	take_slot(mem, found.slot, *found.slot, page, entry);
+	if (!port->equal(mem->config.port_context, p2m_entry_frame(entry), p2m_entry_frame(found.entry))) {
 		(void)find_partner(mem, share, page, entry, DIGEST_WHOLE, &found);
 		share->hashed++;
 	}

@@ -5,7 +5,7 @@
 #include "mem/mem.h"
 
 #define SHARE_PAIRS 64u
-#define SHARE_CROWD 256u /* pages that a search gathers in one frame */
+#define SHARE_CROWD 256u /* pages that a search gathers in one frame, or a few more */
 
 struct share_pair {
 	gfn_t page, partner;    /* `page` is to read the frame of `partner` */
