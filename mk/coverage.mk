@@ -2,7 +2,7 @@
 # Coverage of src/mem by the engine's unit tests, from gcov's own summaries. Without sanitizers: they add branches.
 COVERAGE_DIR := $(BUILD)/coverage
 COVERAGE_TESTS := test_dma_merge test_failures test_p2m test_mem test_mem_check test_memvirt_state test_mem_random test_portion test_remap \
-		  test_share test_small_scope test_small_random test_withdraw test_watch test_retire
+		  test_share test_share_found test_small_scope test_small_random test_withdraw test_watch test_retire
 # At least, of src/mem in all: per cent.
 COVERAGE_LINES := 98
 COVERAGE_BRANCHES := 95

@@ -128,13 +128,6 @@ static inline void rep_movsq(void *to, const void *from, uint64_t words)
 	__asm__ volatile("rep movsq" : "+D"(to), "+S"(from), "+c"(words) : : "memory");
 }
 
-static inline bool repe_cmpsq(const void *a, const void *b, uint64_t words)
-{
-	bool equal;
-	__asm__ volatile("cmpq %%rcx, %%rcx; repe cmpsq" : "=@cce"(equal), "+D"(a), "+S"(b), "+c"(words) : : "memory");
-	return equal;
-}
-
 /* Memory-mapped registers: one access of exactly this width. */
 static inline uint32_t mmio_read32(uint64_t address) { return *(volatile uint32_t *)(uintptr_t)address; }
 static inline void mmio_write32(uint64_t address, uint32_t value) { *(volatile uint32_t *)(uintptr_t)address = value; }

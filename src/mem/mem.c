@@ -94,6 +94,37 @@ bool mem_may_share(const struct mem *mem, gfn_t page)
 	return mem_may_displace(mem, page) && lies_in(mem->config.dma_free, page);
 }
 
+/* What the list says of `page` holds of no page beyond the next entry's begin or end. */
+static void bound_run(struct mem_run *run, const struct range_list *list, gfn_t page)
+{
+	for (uint32_t i = 0; i < 2 * list->count; i++) {
+		const struct range *entry = &list->entry[i / 2];
+		uint64_t edge = i % 2 ? entry->end : entry->start;
+		uint64_t below = align_up(edge, PAGE_SIZE) >> PAGE_SHIFT, above = edge >> PAGE_SHIFT;
+
+		if (below <= page.n)
+			run->first.n = below > run->first.n ? below : run->first.n;
+		else if (above > page.n)
+			run->end.n = above < run->end.n ? above : run->end.n;
+		else /* it is within the page */
+			*run = (struct mem_run){ page, gfn(page.n + 1), run->may_share };
+	}
+}
+
+struct mem_run mem_run_around(const struct mem *mem, gfn_t page)
+{
+	struct mem_run run = { gfn(0), gfn(MEM_PAGES_MAX), mem_may_share(mem, page) };
+
+	if (page.n >= MEM_PAGES_MAX || p2m_chunk(page) >= mem->chunk_count)
+		return (struct mem_run){ page, gfn(UINT64_MAX), false };
+	bound_run(&run, mem->config.ram, page);
+	bound_run(&run, mem->config.movable, page);
+	bound_run(&run, mem->config.dma_free, page);
+	bound_run(&run, &mem->managed, page);
+	bound_run(&run, &mem->lent, page);
+	return run;
+}
+
 /* --- displace --- */
 
 static err_t plan_displace(struct mem *mem, gfn_t page, mfn_t *to)

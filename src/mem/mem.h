@@ -159,6 +159,15 @@ bool mem_may_be_managed(const struct mem *mem, gfn_t page);
 /* True when it may be read-only besides: no device writes there at all. */
 bool mem_may_share(const struct mem *mem, gfn_t page);
 
+/* Pages [first, end), of which that is true, or of none. */
+struct mem_run {
+	gfn_t first, end;
+	bool may_share;
+};
+
+/* The run around a page: who asks of one page after another need not have the lists gone through for each. */
+struct mem_run mem_run_around(const struct mem *mem, gfn_t page);
+
 /* --- batches: begin under the lock (mem_remap_begin, mem_scatter_begin), flush, copy, end under the lock --- */
 
 /* Copies in order. No lock: nobody else deals with these frames. */

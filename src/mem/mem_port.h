@@ -64,7 +64,8 @@ struct mem_port_ops {
 	void (*copy)(void *context, const struct mem_move *move, uint32_t count, uint32_t offset, uint32_t bytes);
 	/* For mem_check, never in NATIVE: what the hardware's tables say of this page. False when it is absent there. */
 	bool (*map_get)(void *context, gfn_t page, mfn_t *frame, enum mem_access *access);
-	/* For sharing. A hash of a frame's contents, which may change meanwhile; and whether two frames are equal. */
+	/* For sharing. A hash of a few words of a frame's contents, or of all, which may change meanwhile; and whether two frames are equal. */
+	uint64_t (*sample)(void *context, mfn_t frame);
 	uint64_t (*hash)(void *context, mfn_t frame);
 	bool (*equal)(void *context, mfn_t a, mfn_t b);
 };

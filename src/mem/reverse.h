@@ -10,8 +10,6 @@
 
 #include "mem/frames.h"
 
-#define REVERSE_CROWD 256u /* strangers in a frame */
-
 struct reverse_ops {
 	const char *name;
 	enum mem_reverse id;
@@ -35,8 +33,8 @@ struct reverse_ops {
 	void (*withdrawn)(struct mem *mem, mfn_t frame);
 	/* Of a frame that is spare or the home of a page displaced and at rest. */
 	bool (*is_free)(struct mem *mem, mfn_t frame);
-	/* True when so many pages share the frame that no more should: what has to go along a list of them stays short. */
-	bool (*is_crowded)(const struct mem *mem, mfn_t frame);
+	/* How many strangers are in the frame, `limit` where they are more; 0 where that is not known. */
+	uint32_t (*crowd)(const struct mem *mem, mfn_t frame, uint32_t limit);
 	err_t (*find_free)(struct mem *mem, const struct frame_want *want, mfn_t *frame);
 	/* One of the pages in the frame that are not at home there, whatever they may do. False: none. In flight: where it was. */
 	bool (*find_stranger)(struct mem *mem, mfn_t frame, gfn_t *page);

@@ -10,7 +10,7 @@
  *                                 page + 1       the last stranger; the next in the ring is the first that came
  *
  *   Who came first mostly leaves first, in the order of pages: found at once. Else the ring is gone round, which share.c keeps
- *   below REVERSE_CROWD pages.
+ *   below SHARE_CROWD pages.
  *
  *   back_slot: chunks whose leaf has free frames are listed too, so a free frame is found in one step.
  *
@@ -267,17 +267,17 @@ static bool is_free(struct mem *mem, mfn_t frame)
 
 static uint32_t next_in_ring(const struct mem *mem, uint32_t page) { return entry_of(mem, page - 1)->next; }
 
-static bool is_crowded(const struct mem *mem, mfn_t frame)
+static uint32_t crowd(const struct mem *mem, mfn_t frame, uint32_t limit)
 {
 	uint32_t last = slot_of(mem, frame.n)->leaf ? entry_of(mem, frame.n)->frame : 0, page = last, count = 0;
 
 	if (last == 0 || last & (FREE | LIMBO))
-		return false;
+		return 0;
 	do {
 		count++;
 		page = next_in_ring(mem, page);
-	} while (page != last && count < REVERSE_CROWD);
-	return count == REVERSE_CROWD;
+	} while (page != last && count < limit);
+	return count;
 }
 
 static bool build_page(struct mem *mem, gfn_t page, uint64_t entry)
@@ -470,7 +470,7 @@ const struct reverse_ops reverse_backmap = {
 	.taken = taken,
 	.withdrawn = withdrawn,
 	.is_free = is_free,
-	.is_crowded = is_crowded,
+	.crowd = crowd,
 	.find_free = find_free,
 	.find_stranger = find_stranger,
 	.answer = answer,

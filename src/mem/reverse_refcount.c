@@ -105,11 +105,13 @@ static bool is_free(struct mem *mem, mfn_t frame)
 	return !count || *count == 0;
 }
 
-static bool is_crowded(const struct mem *mem, mfn_t frame)
+static uint32_t crowd(const struct mem *mem, mfn_t frame, uint32_t limit)
 {
 	const uint32_t *count = count_of(mem, frame);
 
-	return count && *count >= REVERSE_CROWD;
+	if (!count)
+		return 0;
+	return *count < limit ? *count : limit;
 }
 
 static bool build_page(struct mem *mem, gfn_t page, uint64_t entry)
@@ -229,7 +231,7 @@ const struct reverse_ops reverse_refcount = {
 	.taken = frames_uncache,
 	.withdrawn = frames_uncache,
 	.is_free = is_free,
-	.is_crowded = is_crowded,
+	.crowd = crowd,
 	.find_free = frames_scan,
 	.find_stranger = find_stranger,
 	.answer = answer,

@@ -104,11 +104,11 @@ static bool is_free(struct mem *mem, mfn_t frame)
 	return !(*word_of(mem->window, bit) >> bit % 64 & 1);
 }
 
-/* There is no list to go along. */
-static bool is_crowded(const struct mem *mem, mfn_t frame)
+/* It would take a sweep. */
+static uint32_t crowd(const struct mem *mem, mfn_t frame, uint32_t limit)
 {
-	(void)mem, (void)frame;
-	return false;
+	(void)mem, (void)frame, (void)limit;
+	return 0;
 }
 
 static void tidy(struct mem *mem, uint64_t chunk) { (void)mem, (void)chunk; }
@@ -134,7 +134,7 @@ const struct reverse_ops reverse_search = {
 	.taken = taken,
 	.withdrawn = frames_uncache,
 	.is_free = is_free,
-	.is_crowded = is_crowded,
+	.crowd = crowd,
 	.find_free = frames_scan,
 	.find_stranger = reverse_sweep_for,
 	.answer = reverse_sweep,

@@ -291,8 +291,8 @@ err_t moving_share(struct cpu *self, uint32_t pages, uint64_t *left)
 
 	port_run_on(self);
 	enum mem_step step = mem_share_step(&machine.mem, &machine.share, pages);
-	if ((step == MEM_STEP_AGAIN || step == MEM_STEP_DONE) && machine.share.count)
-		count_batch(self, machine.share.count, start_tsc);
+	if ((step == MEM_STEP_AGAIN || step == MEM_STEP_DONE) && machine.share.tried)
+		count_batch(self, machine.share.tried, start_tsc);
 	*left = step == MEM_STEP_DONE ? 0 : machine.share.last.n - machine.share.next.n;
 	return refusal(step);
 }

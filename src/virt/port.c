@@ -131,6 +131,12 @@ static void copy(void *context, const struct mem_move *move, uint32_t count, uin
 		rep_movsq(bytes_of(move->to) + offset, bytes_of(move->from) + offset, bytes / sizeof(uint64_t));
 }
 
+static uint64_t sample(void *context, mfn_t frame)
+{
+	(void)context;
+	return hash_page_sample(bytes_of(frame));
+}
+
 static uint64_t hash(void *context, mfn_t frame)
 {
 	(void)context;
@@ -140,7 +146,7 @@ static uint64_t hash(void *context, mfn_t frame)
 static bool equal(void *context, mfn_t a, mfn_t b)
 {
 	(void)context;
-	return repe_cmpsq(bytes_of(a), bytes_of(b), PAGE_SIZE / sizeof(uint64_t));
+	return hash_pages_equal(bytes_of(a), bytes_of(b));
 }
 
 const struct mem_port_ops port_ops = {
@@ -154,6 +160,7 @@ const struct mem_port_ops port_ops = {
 	.flush = flush,
 	.copy = copy,
 	.map_get = map_get,
+	.sample = sample,
 	.hash = hash,
 	.equal = equal,
 };

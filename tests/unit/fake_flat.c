@@ -11,7 +11,11 @@
 
 static void *table_alloc(void *context)
 {
-	((struct fake_flat *)context)->tables++;
+	struct fake_flat *flat = context;
+
+	if (flat->tables == flat->tables_max)
+		return NULL;
+	flat->tables++;
 	return calloc(1, PAGE_SIZE);
 }
 
@@ -54,6 +58,14 @@ static bool map_get(void *context, gfn_t page, mfn_t *frame, enum mem_access *ac
 	return *access != MEM_ACCESS_NONE;
 }
 
+static uint64_t sample(void *context, mfn_t frame)
+{
+	struct fake_flat *flat = context;
+
+	flat->samples++;
+	return (flat->frame[frame.n] >> FAKE_FLAT_SAMPLE) * 0x9e3779b97f4a7c15ull;
+}
+
 static uint64_t hash(void *context, mfn_t frame) { return ((struct fake_flat *)context)->frame[frame.n]; }
 
 static bool equal(void *context, mfn_t a, mfn_t b)
@@ -74,6 +86,7 @@ static const struct mem_port_ops ops = {
 	.flush = flush,
 	.copy = copy,
 	.map_get = map_get,
+	.sample = sample,
 	.hash = hash,
 	.equal = equal,
 };
@@ -106,7 +119,7 @@ void fake_flat_start(struct fake_flat *flat, struct mem *mem, const uint64_t *ma
 {
 	uint64_t end = pages * PAGE_SIZE, frames_end = (pages + spare) * PAGE_SIZE;
 
-	*flat = (struct fake_flat){ .pages = pages, .spare = spare, .mem = mem };
+	*flat = (struct fake_flat){ .pages = pages, .spare = spare, .tables_max = UINT64_MAX, .mem = mem };
 	flat->ram.count = 1;
 	flat->ram.entry[0] = (struct range){ 0, end, RANGE_RAM };
 	flat->frame = calloc(pages + spare, sizeof(*flat->frame));

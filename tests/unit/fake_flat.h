@@ -7,11 +7,14 @@
 
 #include "mem/mem.h"
 
+#define FAKE_FLAT_SAMPLE 32u /* a sample sees the bits from here on */
+
 struct fake_flat {
 	uint64_t pages, spare;  /* RAM: pages 0 to pages - 1; the reserve follows */
 	uint64_t *frame;        /* contents, by frame */
 	uint64_t *wrote;        /* by page */
-	uint64_t tables, flushes, copies;
+	uint64_t tables, flushes, copies, samples;
+	uint64_t tables_max;    /* no more than so many */
 	struct mem *mem;
 	struct range_list ram;
 };

@@ -163,6 +163,7 @@ static const struct mem_port_ops ops = {
 	.flush = flush,
 	.copy = copy,
 	.map_get = map_get,
+	.sample = hash,
 	.hash = hash,
 	.equal = equal,
 };

@@ -46,7 +46,8 @@ static enum exit_code share(const struct session *session, bool as_json, const c
 	enum exit_code code, reported;
 	uint32_t version;
 
-	if (!sweep_one_range(session, "share", ranges) || !options_batch(session, batch, 1, &sweep.batch))
+	sweep.batch = SCRIM_BATCH_MAX; /* Scrim ends a step that has found many */
+	if (!sweep_one_range(session, "share", ranges) || (batch != NULL && !options_batch(session, batch, 1, &sweep.batch)))
 		return EXIT_USAGE;
 	if (!request_connect(session, &version))
 		return EXIT_REFUSED;
@@ -90,7 +91,7 @@ const struct verb verb_share = {
 		"by then stays so.\n"
 		"\n"
 		"  --range A-B    only pages from A on and below B; without it, all that is managed\n"
-		"  --batch PAGES  look at so many in one step, 1 to 256; 64 without it\n"
+		"  --batch PAGES  look at so many in one step, 1 to 256; 256 without it\n"
 		"  --json         for programs\n"
 		"\n"
 		"Example: scrimctl share --range 1G-1280M\n",

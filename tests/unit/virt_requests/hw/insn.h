@@ -16,8 +16,3 @@ static inline void rep_movsq(void *to, const void *from, uint64_t words)
 {
 	__builtin_memcpy(to, from, words * sizeof(uint64_t));
 }
-
-static inline bool repe_cmpsq(const void *a, const void *b, uint64_t words)
-{
-	return __builtin_memcmp(a, b, words * sizeof(uint64_t)) == 0;
-}
