@@ -228,6 +228,28 @@ static enum step step(struct walk *walk, uint32_t level, uint64_t *table, enum g
 	return leaf || set == SET_WAIT ? STEP_END : STEP_ON;
 }
 
+/*
+ * As far as it mostly goes in long mode: entries that lead on, are marked as accessed already, and have nothing wrong in them. All others are step()'s.
+ * Returns the level that is next.
+ */
+static uint32_t descend(struct walk *walk, uint64_t *table)
+{
+	const uint64_t looked_at = PTE_P | PTE_A | PTE_LARGE | walk->reserved;
+	uint32_t level = walk->shape.levels;
+	enum mem_access access;
+
+	for (; level > 1 && walk->shape.levels >= LONG_LEVELS; level--) {
+		const uint8_t *place = find(walk, *table + (walk->access->linear >> 9 * level & LAST_INDEX * sizeof(uint64_t)), &access);
+		uint64_t entry = place ? __atomic_load_n((const uint64_t *)(const void *)place, __ATOMIC_RELAXED) : 0;
+		if ((entry & looked_at) != (PTE_P | PTE_A))
+			break;
+		note_rights(walk, level, entry);
+		walk->mapping->entry[walk->mapping->count++] = entry;
+		*table = entry & PTE_ADDRESS;
+	}
+	return level;
+}
+
 enum guest_result guest_mmu_walk(const struct guest_paging *paging, const struct guest_cpu *cpu, const struct guest_access *access,
 				 const struct guest_port *port, struct guest_mapping *mapping)
 {
@@ -240,7 +262,7 @@ enum guest_result guest_mmu_walk(const struct guest_paging *paging, const struct
 		enum step now = STEP_ON;
 		walk.rights = PTE_W | PTE_U;
 		mapping->count = 0;
-		for (uint32_t level = walk.shape.levels; now == STEP_ON; level--)
+		for (uint32_t level = descend(&walk, &table); now == STEP_ON; level--)
 			now = step(&walk, level, &table, &result);
 		if (now == STEP_END)
 			return result;

@@ -177,9 +177,9 @@ static void load_around(struct v2m *v2m, uint32_t at, uint32_t index)
 
 	if (!page->split && !base)
 		return;
-	for (uint32_t i = index & ~(AROUND - 1), end = i + AROUND; i < end; i++) {
-		if (page->loaded[i / 64] >> i % 64 & 1)
-			continue;
+	uint32_t first = index & ~(AROUND - 1);
+	for (uint32_t left = (uint16_t)(~page->loaded[first / 64] >> first % 64); left; left &= left - 1) {
+		uint32_t i = first + (uint32_t)__builtin_ctz(left);
 		uint64_t guest = page->split ? page->guest : v2m_guest_entry(v2m, at, base, i);
 		if ((guest & (PTE_P | PTE_A)) != (PTE_P | PTE_A) || guest & v2m->reserved)
 			continue;

@@ -74,6 +74,18 @@ static inline bool v2m_is_asleep(uint64_t entry)
 	return entry && !(entry & PTE_P);
 }
 
+/* The OS's entry `index` of the table that `page` mirrors, at `base`. */
+static inline uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *base, uint32_t index)
+{
+	const struct v2m_page *p = &v2m->page[page];
+
+	if (!guest_is_two_level(&v2m->paging))
+		return __atomic_load_n((const uint64_t *)(const void *)base + index, __ATOMIC_RELAXED);
+	/* A directory of 1024 entries in quarters, each entry twice; a table of 1024 in halves. */
+	uint32_t place = p->level == 2 ? p->part * 256u + index / 2 : p->part * 512u + index;
+	return __atomic_load_n((const uint32_t *)(const void *)base + place, __ATOMIC_RELAXED);
+}
+
 /* An empty table, or V2M_NONE. */
 uint32_t v2m_take(struct v2m *v2m, uint32_t level);
 
@@ -147,7 +159,5 @@ uint64_t v2m_compose(struct v2m *v2m, uint64_t guest, bool is_large_guest, uint3
 /* First of P behind entry `index` of `page`, a mirror of the OS's leaf `guest`. */
 gfn_t v2m_target(const struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest);
 
-/* v2m_sync.c: the OS's entry `index` of the table that `page` mirrors, at `base`. */
-uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *base, uint32_t index);
-/* The table's memory, NULL where it is absent. */
+/* v2m_sync.c: the memory of the OS's table that `page` mirrors, NULL where it is absent. */
 const uint8_t *v2m_guest_table(const struct v2m *v2m, uint32_t page);

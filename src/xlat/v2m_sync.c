@@ -23,17 +23,6 @@ const uint8_t *v2m_guest_table(const struct v2m *v2m, uint32_t page)
 	return base;
 }
 
-uint64_t v2m_guest_entry(const struct v2m *v2m, uint32_t page, const uint8_t *base, uint32_t index)
-{
-	const struct v2m_page *p = &v2m->page[page];
-
-	if (!guest_is_two_level(&v2m->paging))
-		return __atomic_load_n((const uint64_t *)(const void *)base + index, __ATOMIC_RELAXED);
-	/* A directory of 1024 entries in quarters, each entry twice; a table of 1024 in halves. */
-	uint32_t place = p->level == 2 ? p->part * 256u + index / 2 : p->part * 512u + index;
-	return __atomic_load_n((const uint32_t *)(const void *)base + place, __ATOMIC_RELAXED);
-}
-
 /*
  * For the page that the entry was composed for, and with the same rights: the common case, without a look at the map. The entry's own
  * address tells nothing: it is a frame, and may be the home of another page. What may be written less than the OS's entry says is
