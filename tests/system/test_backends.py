@@ -82,7 +82,7 @@ for _backend in BACKENDS:
 test("shadow-full-kernel", cost=60, when=SOAK)(whole_story("shadow", "full"))
 
 
-@test("backend-changes", cost=45)
+@test("backend-changes", cost=45, timeout=3600)
 def backend_changes(t):
     """From one to the next under load, on all CPUs, with pages scattered and shared."""
     changes = t.pick(short=30, long=1000)
