@@ -212,11 +212,12 @@ static bool load_entry(struct v2m *v2m, uint64_t linear, const struct guest_mapp
 	uint64_t old = v2m->table[load.at][index];
 	bool flush = v2m->flush;
 	*replaced = old != 0;
+	if (old || !(v2m->page[load.at].unused[index / 64] >> index % 64 & 1)) /* else it was only not used */
+		v2m->page[load.at].quiet = 0;
 	if (entry)
 		v2m_put_leaf(v2m, load.at, index, entry, page_at(&load));
 	if (old && v2m_is_leaf(old, load.level))
 		v2m->flush = flush; /* no table has gone: the one address is all that the TLB may have */
-	v2m->page[load.at].quiet = 0;
 	if (load.level == 1)
 		load_around(v2m, load.at, index);
 	return true;

@@ -4,8 +4,8 @@
  * entries composed of the OS's tables (V2P) and P2M, loaded when the CPU misses them, forgotten no later than the architecture makes
  * a TLB forget them. Nothing here is shared between CPUs: an OS speaks to a TLB by the CPU's own instructions alone.
  *
- * Two back-ends use it. shadow keeps the tables of address spaces that the CPU has left, and inspects the OS's tables when it comes
- * back to one, unless the OS says, with PCIDs, that nothing is to be flushed. vtlb is the same with a bound: of what is not global, V2M_KEPT_VTLB entries at most
+ * Two back-ends use it. shadow keeps the tables of address spaces that the CPU has left, and inspects what the CPU uses of one when it comes
+ * back to it, unless the OS says, with PCIDs, that nothing is to be flushed. vtlb is the same with a bound: of what is not global, V2M_KEPT_VTLB entries at most
  * outlive a load of CR3, the others are forgotten.
  */
 #pragma once

@@ -125,14 +125,8 @@ static void mark(struct v2m_page *page, uint32_t index)
 {
 	page->loaded[index / 64] |= 1ull << index % 64;
 	page->words = (uint8_t)(page->words | 1u << index / 64);
+	page->unused[index / 64] &= ~(1ull << index % 64);
 	page->count++;
-}
-
-static uint32_t first_loaded(const struct v2m_page *page)
-{
-	uint32_t word = (uint32_t)__builtin_ctz(page->words | 1u << V2M_ENTRIES / 64);
-
-	return page->words ? word * 64 + (uint32_t)__builtin_ctzll(page->loaded[word]) : NONE;
 }
 
 static void count_local(struct v2m *v2m, uint32_t page, uint64_t entry, bool comes)
@@ -177,7 +171,7 @@ void v2m_free_subtree(struct v2m *v2m, uint32_t top)
 	uint32_t at = top;
 
 	for (;;) {
-		uint32_t index = first_loaded(&v2m->page[at]);
+		uint32_t index = v2m_next(&v2m->page[at], 0);
 		if (index != NONE) {
 			uint32_t child = take_out(v2m, at, index);
 			at = child == NONE ? at : child;
@@ -311,7 +305,7 @@ void v2m_forget_all(struct v2m *v2m)
 		drop_oldest(v2m);
 	for (uint32_t slot = 0; slot < V2M_KERNEL_SLOTS; slot++)
 		v2m_drop_kernel(v2m, slot);
-	while ((index = first_loaded(&v2m->page[root])) != NONE)
+	while ((index = v2m_next(&v2m->page[root], 0)) != NONE)
 		v2m_clear(v2m, root, index);
 	v2m->flush = true;
 }

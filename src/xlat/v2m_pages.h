@@ -11,7 +11,7 @@
 
 struct v2m_page {
 	uint64_t loaded[V2M_ENTRIES / 64];
-	uint64_t unused[V2M_ENTRIES / 64]; /* lowest tables: entries that were not used before the last look at that */
+	uint64_t unused[V2M_ENTRIES / 64]; /* lowest tables: entries that were not used before the last look at that; also those that went since */
 	uint64_t guest;   /* the OS's entry that leads here, as it was when it was followed */
 	gfn_t gfn;        /* the OS's table; of a split large page: P of its first entry */
 	uint32_t parent;  /* V2M_NONE: a root, or a kernel subtree */
@@ -20,6 +20,7 @@ struct v2m_page {
 	uint16_t local;   /* kernel tables: leaf entries that are not global */
 	uint16_t count;   /* entries that are loaded */
 	uint16_t idle;    /* lowest tables: entries inspected since the CPU last walked through it */
+	uint16_t wasted;  /* lowest tables: entries inspected that were not used, since some were given up */
 	uint16_t quiet;   /* lowest tables: returns since an entry came or changed */
 	uint8_t words;    /* of `loaded` that are not 0: a bit each */
 	uint8_t turns;    /* lowest tables: inspections since the last look at what is used */
@@ -34,6 +35,24 @@ struct v2m_page {
 static inline uint32_t v2m_index(uint64_t linear, uint32_t level)
 {
 	return (uint32_t)(linear >> (12 + 9 * (level - 1))) & (V2M_ENTRIES - 1);
+}
+
+/* The first entry from `index` on that is loaded, or V2M_NONE. */
+static inline uint32_t v2m_next(const struct v2m_page *page, uint32_t index)
+{
+	uint32_t word = index / 64;
+
+	if (index >= V2M_ENTRIES)
+		return V2M_NONE;
+	uint64_t left = page->loaded[word] >> index % 64 << index % 64;
+	uint32_t words = (uint32_t)page->words >> word >> 1;
+	if (!left && !words)
+		return V2M_NONE;
+	if (!left) {
+		word += 1 + (uint32_t)__builtin_ctz(words);
+		left = page->loaded[word];
+	}
+	return word * 64 + (uint32_t)__builtin_ctzll(left);
 }
 
 static inline bool v2m_is_leaf(uint64_t entry, uint32_t level)

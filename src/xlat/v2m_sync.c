@@ -4,7 +4,7 @@
  * (APM vol. 2, 5.5.1), so afterwards an entry must be as the OS's tables say now. Entries are inspected: from the root down, each that is
  * loaded is held against the OS's; what has changed is composed anew where that needs nobody's doing, or goes. So a table of the OS's
  * is read only while an entry that was just found valid leads to it, and no write of the OS's to its tables has to be trapped. shadow
- * inspects all that it has loaded for the address space; vtlb so many at most, table by table, and forgets the others.
+ * inspects what the CPU uses of the address space (v2m_use.c); vtlb so many at most, table by table, and forgets the others.
  *
  * Upper half: global leafs stay, as in a TLB. The few that are not are inspected with the entries above them.
  */
@@ -59,12 +59,14 @@ static void sync_changed(struct v2m *v2m, uint32_t page, uint32_t index, uint64_
 	uint64_t entry = v2m->table[page][index], now = 0;
 
 	gfn_t source = v2m_target(v2m, page, index, guest);
-	if (entry & PTE_A && is_usable(v2m, guest) && (level == 1 || is_usable_large(v2m, page, index, guest)))
+	if (is_usable(v2m, guest) && (level == 1 || is_usable_large(v2m, page, index, guest)))
 		now = level == 1 && is_less(v2m->same, guest, entry, v2m->source[page][index]) ? entry & ~PTE_W : v2m_compose(v2m, guest, level > 1, level, source);
+	if (now)
+		now = (now & ~PTE_A) | (entry & PTE_A);
 	if (now == entry)
 		return;
 	v2m->changes++;
-	if (now)
+	if (now & PTE_A)
 		v2m_put_leaf(v2m, page, index, now, source);
 	else
 		v2m_clear(v2m, page, index);
@@ -78,7 +80,10 @@ static void sync_leaf(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t g
 		sync_changed(v2m, page, index, guest);
 }
 
-/* Of the entries `left`, those that are not the same. Most of what there is to inspect comes by here. */
+/*
+ * Of the entries `left`, those that are not the same. Most of what there is to inspect comes by here; a function of its own, so that all that it
+ * needs is in registers.
+ */
 static __attribute__((noinline)) uint64_t find_changed(uint64_t same, const uint64_t *guest, const uint64_t *entry, const uint32_t *source, uint64_t left)
 {
 	uint64_t changed = 0;
@@ -107,21 +112,22 @@ static void sync_words(struct v2m *v2m, uint32_t page, const uint64_t *guest)
 	}
 }
 
-/* Whatever the entries' size. Without a table of the OS's, which is on its way elsewhere then, they go. */
-static void sync_leafs(struct v2m *v2m, uint32_t page, const uint8_t *base)
+/* Entries of 4 bytes. */
+static void sync_halves(struct v2m *v2m, uint32_t page, const uint8_t *base)
 {
 	const struct v2m_page *p = &v2m->page[page];
 
-	for (uint32_t words = p->words; words; words &= words - 1) {
-		uint32_t word = (uint32_t)__builtin_ctz(words);
-		for (uint64_t left = p->loaded[word]; left; left &= left - 1) {
-			uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(left);
-			if (base)
-				sync_leaf(v2m, page, index, v2m_guest_entry(v2m, page, base, index));
-			else
-				v2m_clear(v2m, page, index);
-		}
-	}
+	for (uint32_t i = v2m_next(p, 0); i != V2M_NONE; i = v2m_next(p, i + 1))
+		sync_leaf(v2m, page, i, v2m_guest_entry(v2m, page, base, i));
+}
+
+/* The OS's table is on its way elsewhere. */
+static void clear_table(struct v2m *v2m, uint32_t page)
+{
+	const struct v2m_page *p = &v2m->page[page];
+
+	for (uint32_t i = v2m_next(p, 0); i != V2M_NONE; i = v2m_next(p, i + 1))
+		v2m_clear(v2m, page, i);
 }
 
 void v2m_sync_lowest(struct v2m *v2m, uint32_t page)
@@ -130,10 +136,14 @@ void v2m_sync_lowest(struct v2m *v2m, uint32_t page)
 	const uint8_t *base = v2m_guest_table(v2m, page);
 	uint64_t changes = v2m->changes;
 
-	if (base && !guest_is_two_level(&v2m->paging))
-		sync_words(v2m, page, (const uint64_t *)(const void *)base);
+	if (!base) {
+		clear_table(v2m, page);
+		return;
+	}
+	if (guest_is_two_level(&v2m->paging))
+		sync_halves(v2m, page, base);
 	else
-		sync_leafs(v2m, page, base);
+		sync_words(v2m, page, (const uint64_t *)(const void *)base);
 	v2m_give_up_unused(v2m, page);
 	if (v2m->changes != changes)
 		p->quiet = 0;
@@ -195,8 +205,7 @@ static void sync_entry(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t 
 	if (is_above_two_level(v2m, page)) {
 		put_off(v2m, v2m_child(v2m, entry), tour);
 	} else if (v2m_is_leaf(entry, level)) {
-		v2m->count.synced++;
-		sync_changed(v2m, page, index, guest);
+		sync_leaf(v2m, page, index, guest);
 	} else if (v2m_is_link(v2m, entry, level)) {
 		v2m->count.links_met += sync_link(v2m, page, index, guest);
 	} else if (v2m->page[v2m_child(v2m, entry)].guest != guest) {
@@ -211,16 +220,10 @@ static void sync_higher(struct v2m *v2m, uint32_t page, struct tour *tour)
 	const struct v2m_page *p = &v2m->page[page];
 	const uint8_t *base = v2m_guest_table(v2m, page);
 
-	for (uint32_t words = p->words; words; words &= words - 1) {
-		uint32_t word = (uint32_t)__builtin_ctz(words);
-		for (uint64_t left = p->loaded[word]; left; left &= left - 1) {
-			uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(left);
-			if (base)
-				sync_entry(v2m, page, index, v2m_guest_entry(v2m, page, base, index), tour);
-			else
-				v2m_clear(v2m, page, index); /* the table is on its way elsewhere */
-		}
-	}
+	if (!base)
+		clear_table(v2m, page);
+	for (uint32_t i = v2m_next(p, 0); i != V2M_NONE; i = v2m_next(p, i + 1))
+		sync_entry(v2m, page, i, v2m_guest_entry(v2m, page, base, i), tour);
 }
 
 /* What is next below a table, inspected or not. */
@@ -228,13 +231,10 @@ static void pass_table(struct v2m *v2m, uint32_t page, struct tour *tour)
 {
 	const struct v2m_page *p = &v2m->page[page];
 
-	for (uint32_t words = p->level > 1 ? p->words : 0; words; words &= words - 1) {
-		uint32_t word = (uint32_t)__builtin_ctz(words);
-		for (uint64_t left = p->loaded[word]; left; left &= left - 1) {
-			uint64_t entry = v2m->table[page][word * 64 + (uint32_t)__builtin_ctzll(left)];
-			if (!v2m_is_leaf(entry, p->level) && !v2m_is_link(v2m, entry, p->level) && !v2m->page[v2m_child(v2m, entry)].split)
-				put_off(v2m, v2m_child(v2m, entry), tour);
-		}
+	for (uint32_t i = p->level > 1 ? v2m_next(p, 0) : V2M_NONE; i != V2M_NONE; i = v2m_next(p, i + 1)) {
+		uint64_t entry = v2m->table[page][i];
+		if (!v2m_is_leaf(entry, p->level) && !v2m_is_link(v2m, entry, p->level) && !v2m->page[v2m_child(v2m, entry)].split)
+			put_off(v2m, v2m_child(v2m, entry), tour);
 	}
 }
 
@@ -277,21 +277,18 @@ static uint32_t sync_ways(struct v2m *v2m, uint32_t page, uint32_t todo)
 	const struct v2m_page *p = &v2m->page[page];
 	const uint8_t *base = v2m_guest_table(v2m, page);
 
-	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++) {
-		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
-			uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(left);
-			uint64_t entry = v2m->table[page][index], now = base ? v2m_guest_entry(v2m, page, base, index) : 0;
-			if (v2m_is_leaf(entry, p->level))
-				continue;
-			uint32_t child = v2m_child(v2m, entry);
-			if (v2m_is_link(v2m, entry, p->level)) {
-				sync_link(v2m, page, index, now);
-			} else if (v2m->page[child].guest != now) {
-				v2m_clear(v2m, page, index);
-			} else if (p->level > 2 && !v2m->page[child].split) {
-				v2m->page[child].link = todo;
-				todo = child;
-			}
+	for (uint32_t i = v2m_next(p, 0); i != V2M_NONE; i = v2m_next(p, i + 1)) {
+		uint64_t entry = v2m->table[page][i], now = base ? v2m_guest_entry(v2m, page, base, i) : 0;
+		if (v2m_is_leaf(entry, p->level))
+			continue;
+		uint32_t child = v2m_child(v2m, entry);
+		if (v2m_is_link(v2m, entry, p->level)) {
+			sync_link(v2m, page, i, now);
+		} else if (v2m->page[child].guest != now) {
+			v2m_clear(v2m, page, i);
+		} else if (p->level > 2 && !v2m->page[child].split) {
+			v2m->page[child].link = todo;
+			todo = child;
 		}
 	}
 	return todo;
@@ -324,22 +321,20 @@ static bool is_way_valid(const struct v2m *v2m, uint32_t page)
 	}
 }
 
+/* Of an entry that was loaded along with a neighbour and never used nothing is kept; of the others the accessed bit stays. */
 static void sync_local_table(struct v2m *v2m, uint32_t page)
 {
 	struct v2m_page *p = &v2m->page[page];
 	const uint8_t *base = is_way_valid(v2m, page) && !p->split ? v2m_guest_table(v2m, page) : NULL;
 
-	for (uint32_t i = 0; i < V2M_ENTRIES / 64; i++) {
-		for (uint64_t left = p->loaded[i]; left; left &= left - 1) {
-			uint32_t index = i * 64 + (uint32_t)__builtin_ctzll(left);
-			uint64_t entry = v2m->table[page][index];
-			if (entry & PTE_G || !v2m_is_leaf(entry, p->level))
-				continue;
-			if (base)
-				sync_leaf(v2m, page, index, v2m_guest_entry(v2m, page, base, index));
-			else
-				v2m_clear(v2m, page, index);
-		}
+	for (uint32_t i = v2m_next(p, 0); i != V2M_NONE; i = v2m_next(p, i + 1)) {
+		uint64_t entry = v2m->table[page][i];
+		if (entry & PTE_G || !v2m_is_leaf(entry, p->level))
+			continue;
+		if (base && entry & PTE_A)
+			sync_leaf(v2m, page, i, v2m_guest_entry(v2m, page, base, i));
+		else
+			v2m_clear(v2m, page, i);
 	}
 }
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Owns which of what is loaded is worth its inspection at each flush: what the CPU uses, by the accessed bits of Scrim's own tables, which the CPU sets (APM vol. 2, 5.4.1).
- * Scrim clears them where the TLB is flushed anyway.
+ * Scrim clears them at flushes of the OS's, where the TLB is flushed anyway.
  *
  *   - A lowest table through which the CPU has not walked since the last flush is inspected all the same, until that has cost as much as to find out
  *     later. Then it is put to sleep: what leads to it is absent for the CPU, and its entries wait for the first miss among them, when they are inspected after all.
  *     So no more than twice is spent of what the better choice would have been. vtlb, which has a bound, forgets it instead.
- *   - An entry that was not used between two looks, twice, goes: to inspect it for ever costs more than to load it once more.
+ *   - Entries that were not used between two looks, twice, go once the inspection of such in their table has cost as much as an exit that loads some of them once more.
  */
 #include "xlat/v2m_pages.h"
 
@@ -17,17 +17,21 @@ bool v2m_rests(struct v2m *v2m, uint32_t page, uint32_t index)
 	uint64_t *entry = &v2m->table[page][index];
 	struct v2m_page *child = &v2m->page[v2m_child(v2m, *entry)];
 
+	if (!child->count) {
+		v2m_clear(v2m, page, index);
+		return true;
+	}
 	if (v2m_is_asleep(*entry))
 		return true;
-	if (*entry & PTE_A && child->count) {
+	if (*entry & PTE_A) {
 		*entry &= ~PTE_A;
 		child->idle = 0;
 		return false;
 	}
 	child->idle = (uint16_t)(child->idle + child->count);
-	if (child->idle < v2m->wake && child->count)
+	if (child->idle < v2m->wake)
 		return false;
-	if (v2m->kept == V2M_KEPT_SHADOW && child->count)
+	if (v2m->kept == V2M_KEPT_SHADOW)
 		*entry &= ~PTE_P;
 	else
 		v2m_clear(v2m, page, index);
@@ -46,8 +50,8 @@ void v2m_wake(struct v2m *v2m, uint32_t page, uint32_t index)
 	v2m->count.wakes++;
 }
 
-/* Of the entries `left`, those that were used; not any more, for the next look. */
-static uint64_t take_used(uint64_t *entry, uint64_t left)
+/* Of the entries `left`, those that were used, counted; not any more, for the next look. */
+static uint64_t take_used(uint64_t *entry, uint64_t left, uint32_t *count)
 {
 	uint64_t used = 0;
 
@@ -56,6 +60,7 @@ static uint64_t take_used(uint64_t *entry, uint64_t left)
 		if (*at & PTE_A) {
 			*at &= ~PTE_A;
 			used |= left & -left;
+			++*count;
 		}
 	}
 	return used;
@@ -64,15 +69,18 @@ static uint64_t take_used(uint64_t *entry, uint64_t left)
 void v2m_give_up_unused(struct v2m *v2m, uint32_t page)
 {
 	struct v2m_page *p = &v2m->page[page];
+	uint32_t used = 0, loaded = p->count;
+	bool goes = p->wasted >= v2m->wake;
 
 	if (++p->turns < TURNS)
 		return;
 	p->turns = 0;
 	for (uint32_t words = p->words; words; words &= words - 1) {
 		uint32_t word = (uint32_t)__builtin_ctz(words);
-		uint64_t unused = p->loaded[word] & ~take_used(&v2m->table[page][word * 64], p->loaded[word]);
-		for (uint64_t left = unused & p->unused[word]; left; left &= left - 1)
+		uint64_t unused = p->loaded[word] & ~take_used(&v2m->table[page][word * 64], p->loaded[word], &used);
+		for (uint64_t left = goes ? unused & p->unused[word] : 0; left; left &= left - 1)
 			v2m_clear(v2m, page, word * 64 + (uint32_t)__builtin_ctzll(left));
-		p->unused[word] = unused & ~p->unused[word];
+		p->unused[word] = unused;
 	}
+	p->wasted = (uint16_t)((goes ? 0 : p->wasted) + TURNS * (loaded - used));
 }

@@ -970,7 +970,7 @@ static void start(enum mode mode, uint32_t kept, uint64_t v2m_bytes)
 	make_roots();
 	sim.paging.cr3 = sim.root[0];
 	sim.v2m = v2m_make(v2m_memory, v2m_bytes, V2M_MACHINE, &port, &cpu);
-	sim.v2m->wake = 1 + (uint32_t)(draw() % 64); /* these tables have few entries */
+	sim.v2m->wake = 1 + (uint32_t)(draw() % (one_in(2) ? 8 : 64)); /* these tables have few entries */
 	v2m_start(sim.v2m, &sim.paging, kept);
 	flush_if_due();
 	note_all();
@@ -1199,17 +1199,20 @@ static void test_accessed_of_a_neighbour(void **unused)
 	}
 }
 
-/* What the CPU does not use is not inspected, and not seen by it; when it misses there, it finds what the OS's tables say by then. */
+/*
+ * What the CPU does not use is not inspected, and not seen by it; when it misses there, it finds what the OS's tables and the map say by then, and
+ * nothing of what has been forgotten meanwhile.
+ */
 static void test_asleep(void **unused)
 {
 	const struct guest_access access = { .linear = 0x5000, .user = true }, neighbour = { .linear = 0x6000, .user = true };
-	const uint64_t page = TABLES + 6, flags = PTE_P | PTE_W | PTE_U | PTE_A | PTE_D;
+	const uint64_t page = TABLES + 6, flags = PTE_P | PTE_W | PTE_U | PTE_A | PTE_D, found[] = { page + 2, FRAMES - 1, page + 1 };
 	uint64_t machine;
 
 	(void)unused;
-	for (enum mode mode = TWO_LEVEL; mode < MODES; mode++) {
+	for (uint32_t i = 0; i < 3u * MODES; i++) {
 		uint64_t slot[5];
-		start_with_way(mode, access.linear, slot);
+		start_with_way((enum mode)(i % MODES), access.linear, slot);
 		sim.v2m->wake = 4;
 		sim.place[1] = neighbour.linear;
 		uint64_t here = slot[levels() - 1], there = here + entry_bytes();
@@ -1219,18 +1222,26 @@ static void test_asleep(void **unused)
 		make_access(&access);
 		make_access(&neighbour);
 		assert_true(v2m_find(sim.v2m, access.linear, &machine));
-		uint64_t entries = sim.v2m->count.synced;
-		for (uint32_t i = 0; i < 4; i++)
+		uint64_t synced = sim.v2m->count.synced;
+		for (uint32_t j = 0; j < 4; j++)
 			load_cr3(sim.paging.cr3);
-		assert_int_equal(sim.v2m->count.synced - entries, 4); /* two: after they were used, and once in vain */
+		assert_int_equal(sim.v2m->count.synced - synced, 4); /* two: after they were used, and once in vain */
 		assert_false(v2m_find(sim.v2m, access.linear, &machine));
 
-		store(there, (page + 2) << PAGE_SHIFT | flags);
-		load_cr3(sim.paging.cr3);
+		if (i / MODES == 0) {
+			store(there, (page + 2) << PAGE_SHIFT | flags);
+			load_cr3(sim.paging.cr3);
+		} else if (i / MODES == 1) {
+			move_page(page + 1, FRAMES - 1);
+		} else {
+			invalidate(neighbour.linear);
+		}
 		make_access(&access);
 		assert_int_equal(sim.v2m->count.wakes, 1);
-		assert_true(v2m_find(sim.v2m, neighbour.linear, &machine) && machine >> PAGE_SHIFT == page + 2);
+		assert_true(v2m_find(sim.v2m, neighbour.linear, &machine));
+		assert_int_equal(machine >> PAGE_SHIFT, found[i / MODES]);
 		make_access(&neighbour);
+		assert_int_equal(sim.faults, 0);
 		stop();
 	}
 }
@@ -1327,6 +1338,67 @@ static gfn_t start_linked(enum mode mode)
 }
 
 static const enum mode linking[] = { PAE, FOUR_LEVEL, FIVE_LEVEL };
+
+/*
+ * Two pages of one table, outside of the portion, the second used at every `distance`th load of CR3 only, and, where `is_clean`, never written. Returns how many entries inspection has found changed;
+ * the table has to be linked in time.
+ */
+static uint64_t use_seldom(uint32_t distance, bool is_clean)
+{
+	const uint64_t far = FIRST + (32ull << PAGE_SHIFT); /* no neighbour that is loaded along */
+	bool linked = false;
+
+	start(FOUR_LEVEL, V2M_KEPT_SHADOW, KIB(768));
+	sim.v2m->wake = 8;
+	sim.has_portion = true;
+	sim.place[0] = FIRST;
+	sim.place[1] = far;
+	gfn_t table = gfn_of_address(map_to(FIRST, 1, LOCKED_FROM));
+	store(map_to(far, 1, LOCKED_FROM + 2), (LOCKED_FROM + 2) << PAGE_SHIFT | (ALL_RIGHTS & ~(is_clean ? PTE_D : 0)));
+	note_all();
+	for (uint32_t i = 0; i < 10 * SPELL && !linked; i++) {
+		load_cr3(sim.paging.cr3);
+		use(FIRST, false);
+		if (i % distance == 0)
+			use(far, false);
+		linked = is_linked(table);
+	}
+	assert_true(linked);
+	uint64_t changes = sim.v2m->changes;
+	unlink_all();
+	stop();
+	return changes;
+}
+
+/* That the CPU does not use an entry is no change of the OS's: a table comes to be linked all the same. */
+static void test_seldom_used(void **unused)
+{
+	(void)unused;
+	for (uint32_t distance = 1; distance <= 20; distance++)
+		assert_int_equal(use_seldom(distance, distance % 2), 0);
+}
+
+/* In the upper half, and not global: what was loaded along with a neighbour and never used is inspected once. */
+static void test_upper_neighbours(void **unused)
+{
+	const uint64_t upper = 0xffff800000004000ull;
+
+	(void)unused;
+	start(FOUR_LEVEL, V2M_KEPT_SHADOW, KIB(768));
+	sim.place[0] = upper;
+	uint64_t slot = map_to(upper, 1, TABLES + 10);
+	for (uint32_t i = 0; i < 12; i++)
+		store(slot + i * 8ull, (TABLES + 10ull + i) << PAGE_SHIFT | ALL_RIGHTS);
+	note_all();
+	use(upper, true);
+	for (uint32_t i = 0; i < SPELL; i++) {
+		uint64_t synced = sim.v2m->count.synced;
+		load_cr3(sim.paging.cr3);
+		assert_int_equal(sim.v2m->count.synced - synced, 1);
+		use(upper, true);
+	}
+	stop();
+}
 
 /* The page that holds a linked table is mapped, by itself or as part of a large page: nobody can write it before the link is gone. */
 static void test_link_is_guarded(void **unused)
@@ -1498,7 +1570,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_home_below_16_tib),
-		cmocka_unit_test(test_accessed_of_a_neighbour), cmocka_unit_test(test_asleep), cmocka_unit_test(test_reserved_above),
+		cmocka_unit_test(test_accessed_of_a_neighbour), cmocka_unit_test(test_asleep), cmocka_unit_test(test_seldom_used), cmocka_unit_test(test_upper_neighbours), cmocka_unit_test(test_reserved_above),
 		cmocka_unit_test(test_link_is_guarded), cmocka_unit_test(test_guard_takes_rights),
 		cmocka_unit_test(test_linked_leads_to_table), cmocka_unit_test(test_link_is_left), cmocka_unit_test(test_link_is_stale), cmocka_unit_test(test_link_of_another_pcid),
 		cmocka_unit_test(test_portion_grows),
