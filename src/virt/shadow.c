@@ -99,14 +99,18 @@ void shadow_end(void)
 	shadow.active = false;
 }
 
-void shadow_note(gfn_t page, mfn_t frame)
+static inline void note(gfn_t page, mfn_t frame)
 {
-	if (!shadow.active)
-		return;
 	if (shadow.count == NOTES_MAX)
 		shadow.overflow = true;
 	else
 		shadow.note[shadow.count++] = (struct note){ page, frame };
+}
+
+void shadow_note(gfn_t page, mfn_t frame)
+{
+	if (shadow.active)
+		note(page, frame);
 }
 
 void shadow_note_all(void)
@@ -117,7 +121,7 @@ void shadow_note_all(void)
 void shadow_note_moves(const struct mem_move *move, uint32_t count)
 {
 	for (uint32_t i = 0; shadow.active && i < count; i++)
-		shadow_note(move[i].page, move[i].from);
+		note(move[i].page, move[i].from);
 }
 
 void shadow_notes_done(void)

@@ -65,9 +65,9 @@ static inline void chain_remove(struct v2m *v2m, uint32_t page, uint32_t index, 
 	*at = v2m->chain[page][index];
 }
 
-static void forget_key(struct v2m *v2m, uint64_t key)
+static void forget_chain(struct v2m *v2m, uint64_t key, uint32_t at)
 {
-	uint32_t next, at = *head_of(v2m, key);
+	uint32_t next;
 
 	for (; at; at = next) {
 		uint32_t page = (at - 1) / V2M_ENTRIES, index = (at - 1) % V2M_ENTRIES;
@@ -75,6 +75,15 @@ static void forget_key(struct v2m *v2m, uint64_t key)
 		if (key_of(v2m, v2m->table[page][index], v2m->page[page].level) == key)
 			v2m_clear(v2m, page, index);
 	}
+}
+
+/* Each page that moves comes by, and mostly nothing leads to it. */
+static inline void forget_key(struct v2m *v2m, uint64_t key)
+{
+	uint32_t first = *head_of(v2m, key);
+
+	if (first)
+		forget_chain(v2m, key, first);
 }
 
 void v2m_forget(struct v2m *v2m, gfn_t page, mfn_t frame)
