@@ -5,7 +5,7 @@ BENCH_GIB ?= 256
 BENCH_FLAGS ?=
 BENCH_PACKAGES := gnuplot-nox
 BENCH_STAMP := $(BUILD)/images/xen
-BENCH_ORDER := switch homecoming memory sharing boot host backends plot
+BENCH_ORDER := walks switch homecoming memory sharing boot host backends plot
 BENCH_RUN := $(Q)BUILD=$(BUILD) python3 bench
 
 $(BENCH_STAMP): bench/fetch_xen.sh | $(SETUP_STAMP)
@@ -17,7 +17,7 @@ $(BUILD)/bench/engine: $(BENCH_ENGINE_SRC) tests/unit/port_by_page.h $(wildcard 
 	$(Q)$(CC) $(CSTD) -O2 -g $(WARNINGS) -Isrc -Iabi -Itests/unit -DSCRIM_HOST=1 $(BENCH_ENGINE_SRC) -o $@
 
 # Setup comes first and alone, as for the tests.
-.PHONY: bench bench-parts bench-engine bench-host bench-backends bench-switch bench-homecoming bench-memory bench-sharing bench-boot bench-plot
+.PHONY: bench bench-parts bench-engine bench-host bench-backends bench-walks bench-switch bench-homecoming bench-memory bench-sharing bench-boot bench-plot
 bench-parts: setup
 	$(Q)$(MAKE) --no-print-directory $(BENCH_STAMP)
 	$(Q)$(MAKE) --no-print-directory all guest-build
@@ -36,6 +36,9 @@ bench-host: $(BUILD)/bench/engine
 
 bench-backends: bench-parts ## the fixed loads: bare machine, Scrim by back-end, KVM, Xen; BENCH_FLAGS="--rounds 1 --percent 40" is shorter
 	$(BENCH_RUN)/backends.py $(BENCH_FLAGS)
+
+bench-walks: bench-parts ## how often a walk of page tables reads memory
+	$(BENCH_RUN)/walks.py
 
 bench-switch: bench-parts ## a switch, in instructions, by memory and CPUs
 	$(BENCH_RUN)/switch.py
