@@ -32,7 +32,6 @@ from results import keep, markdown, write_csv  # noqa: E402
 from stamped import StampedMachine, load_seconds  # noqa: E402
 
 AGAIN, FULL = "bare-again", "bare-full"
-KVM_SEEDS = (1, 2, 3)
 FEWEST_PASSES = 2  # of which the first is the warm-up
 TITLES = Suite(programs=programs.PROGRAMS).titles
 NAMES = {"bare": "bare", AGAIN: "bare again", "native": "Scrim native"}
@@ -90,7 +89,7 @@ def systems(work, only, suite):
     """{system: function of machine_of that returns {phase: {load: Seen}}}, in the order of the table's columns."""
     others = {"scrim": lambda machine_of: fixed_loads.scrim(machine_of, suite)}
     for name, npt in (("kvm-npt", True), ("kvm-shadow", False)):
-        others[name] = lambda machine_of, npt=npt, seeds=list(KVM_SEEDS): kvm(machine_of, work, npt, suite, seeds)
+        others[name] = lambda machine_of, npt=npt, seeds=list(kvm_host.SEEDS): kvm_host.loads_by_some_seed(machine_of, work, npt, suite, seeds)
     for name in xen.DOM0:
         others[name] = lambda machine_of, name=name: xen.loads(machine_of, name, suite)
     wanted = only.split(",") if only else list(others)
@@ -98,16 +97,6 @@ def systems(work, only, suite):
             AGAIN: lambda machine_of: {AGAIN: fixed_loads.bare(machine_of, suite)["bare"]},
             FULL: lambda machine_of: {FULL: fixed_loads.bare(machine_of, suite, xen.KERNEL)["bare"]}}
     return bare | {name: others[name] for name in wanted}
-
-
-def kvm(machine_of, work, npt, suite, seeds):
-    """As kvm_host.loads. There the guest waits for ever in some runs, without nested paging; a seed with which it did is taken out of `seeds`."""
-    while len(seeds) > 1:
-        try:
-            return kvm_host.loads(machine_of, work, npt, suite, seeds[0])
-        except MachineError as reason:
-            print(f"KVM with seed {seeds.pop(0)}: {str(reason).splitlines()[0]}", file=sys.stderr, flush=True)
-    return kvm_host.loads(machine_of, work, npt, suite, seeds[0])
 
 
 def reference(phase):
