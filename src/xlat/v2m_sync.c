@@ -187,14 +187,16 @@ static void go_on(struct v2m *v2m, uint32_t page, uint32_t index, struct tour *t
 		return;
 	if (v2m->page[child].level > 1) {
 		put_off(v2m, child, tour);
-	} else if (!v2m_rests(v2m, page, index)) {
-		if (v2m->page[child].count > tour->left) {
-			v2m_clear(v2m, page, index);
-			return;
-		}
-		tour->left -= v2m->page[child].count;
-		v2m_sync_lowest(v2m, child);
+		return;
 	}
+	uint32_t count = v2m->page[child].count;
+	if (!count || count > tour->left) {
+		v2m_clear(v2m, page, index);
+		return;
+	}
+	tour->left -= count;
+	if (!v2m_rests(v2m, page, index))
+		v2m_sync_lowest(v2m, child);
 }
 
 static void sync_entry(struct v2m *v2m, uint32_t page, uint32_t index, uint64_t guest, struct tour *tour)

@@ -5,7 +5,7 @@
  *
  *   - A lowest table through which the CPU has not walked since the last flush is inspected all the same, until that has cost as much as to find out
  *     later. Then it is put to sleep: what leads to it is absent for the CPU, and its entries wait for the first miss among them, when they are inspected after all.
- *     So no more than twice is spent of what the better choice would have been. vtlb, which has a bound, forgets it instead.
+ *     So no more than twice is spent of what the better choice would have been.
  *   - Entries that were not used between two looks, twice, go once the inspection of such in their table has cost as much as an exit that loads some of them once more.
  */
 #include "xlat/v2m_pages.h"
@@ -17,10 +17,6 @@ bool v2m_rests(struct v2m *v2m, uint32_t page, uint32_t index)
 	uint64_t *entry = &v2m->table[page][index];
 	struct v2m_page *child = &v2m->page[v2m_child(v2m, *entry)];
 
-	if (!child->count) {
-		v2m_clear(v2m, page, index);
-		return true;
-	}
 	if (v2m_is_asleep(*entry))
 		return true;
 	if (*entry & PTE_A) {
@@ -31,10 +27,7 @@ bool v2m_rests(struct v2m *v2m, uint32_t page, uint32_t index)
 	child->idle = (uint16_t)(child->idle + child->count);
 	if (child->idle < v2m->wake)
 		return false;
-	if (v2m->kept == V2M_KEPT_SHADOW)
-		*entry &= ~PTE_P;
-	else
-		v2m_clear(v2m, page, index);
+	*entry &= ~PTE_P;
 	return true;
 }
 

@@ -325,7 +325,7 @@ static void run(uint32_t kept, uint64_t v2m_bytes)
 		assert_int_equal(sim.v2m->used, 0);
 	}
 	printf("%lu accesses, %lu faults, %lu by what only a TLB still says; %lu loads of CR3 that inspect nothing; %lu evictions, %lu wakes\n", accesses, faults, stale, kept_all, evictions, wakes);
-	assert_int_equal(wakes > 0, kept == V2M_KEPT_SHADOW);
+	assert_true(wakes > 0);
 	assert_true(accesses > 3 * faults && stale > accesses / 100);
 	assert_true(evictions > 0 ? v2m_bytes < KIB(512) : kept_all > SEEDS * 100);
 }
