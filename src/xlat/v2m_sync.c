@@ -273,8 +273,8 @@ void v2m_bound_space(struct v2m *v2m)
 		go_over(v2m, false);
 }
 
-/* What leads on from a higher table; leafs are as a TLB's, and stay. Higher tables that are next are put before `todo`. */
-static uint32_t sync_ways(struct v2m *v2m, uint32_t page, uint32_t todo)
+/* What leads on from a higher table; leafs are as a TLB's, and stay. Higher tables are put off. */
+static void sync_ways(struct v2m *v2m, uint32_t page, struct tour *tour)
 {
 	const struct v2m_page *p = &v2m->page[page];
 	const uint8_t *base = v2m_guest_table(v2m, page);
@@ -284,27 +284,27 @@ static uint32_t sync_ways(struct v2m *v2m, uint32_t page, uint32_t todo)
 		if (v2m_is_leaf(entry, p->level))
 			continue;
 		uint32_t child = v2m_child(v2m, entry);
-		if (v2m_is_link(v2m, entry, p->level)) {
+		if (v2m_is_link(v2m, entry, p->level))
 			sync_link(v2m, page, i, now);
-		} else if (v2m->page[child].guest != now) {
+		else if (v2m->page[child].guest != now)
 			v2m_clear(v2m, page, i);
-		} else if (p->level > 2 && !v2m->page[child].split) {
-			v2m->page[child].link = todo;
-			todo = child;
-		}
+		else if (p->level > 2 && !v2m->page[child].split)
+			put_off(v2m, child, tour);
 	}
-	return todo;
 }
 
 void v2m_sync_links(struct v2m *v2m)
 {
-	uint32_t todo = v2m_root_page(v2m);
+	struct tour tour = { .todo = v2m_root_page(v2m) };
 
 	if (!v2m->link_count)
 		return;
-	v2m->page[todo].link = V2M_NONE;
-	while (todo != V2M_NONE)
-		todo = sync_ways(v2m, todo, v2m->page[todo].link);
+	v2m->page[tour.todo].link = V2M_NONE;
+	while (tour.todo != V2M_NONE) {
+		uint32_t at = tour.todo;
+		tour.todo = v2m->page[at].link;
+		sync_ways(v2m, at, &tour);
+	}
 }
 
 /* The entries that lead to a kernel table are what the OS's say now. */
