@@ -17,8 +17,8 @@ $(BUILD)/target/%.S.o: %.S
 	@echo "  CC    $<"
 	$(Q)$(CC) $(TARGET_CFLAGS) -MMD -MP -c $< -o $@
 
-# What only a panic calls is to be small.
-$(addprefix $(BUILD)/target/src/vmx/,vmx_audit.c.o vmx_audit_guest.c.o): TARGET_CFLAGS += -Os
+# What runs once at boot, or only in a panic, is to be small.
+$(addprefix $(BUILD)/target/src/vmx/,vmx_audit.c.o vmx_audit_guest.c.o) $(filter $(BUILD)/target/src/boot/%.c.o,$(TARGET_OBJ)): TARGET_CFLAGS += -Os
 
 # The framebuffer's font: Debian's own VGA console font, as it is (PSF1).
 FONT ?= /usr/share/consolefonts/Lat15-VGA16.psf.gz
