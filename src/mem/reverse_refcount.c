@@ -88,11 +88,17 @@ static void leave(struct mem *mem, gfn_t page, mfn_t frame)
 
 static void come_home(struct mem *mem, const struct mem_batch *batch)
 {
-	for (uint32_t i = 0; i < batch->count; i++) {
-		gfn_t page = batch->move[i].page;
+	const struct mem_move *move = batch->move, *end = move + batch->count;
+	struct frame_slot *slots = mem->count_slot;
+	struct p2m_slot *root = mem->root;
 
-		unhold(mem, batch->move[i].from);
-		p2m_bring_home(mem, &mem->root[p2m_chunk(page)], page);
+	for (; move < end; move++) {
+		struct frame_slot *slot = &slots[move->from.n >> COUNT_SHIFT];
+		struct count_leaf *leaf = slot->leaf;
+
+		if (--leaf->count[move->from.n & (COUNT_FRAMES - 1)] == 0)
+			reverse_release(mem, slot);
+		p2m_bring_home(mem, &root[p2m_chunk(move->page)], move->page);
 	}
 	mem->displaced -= batch->count;
 	mem->in_flight -= batch->count;

@@ -17,15 +17,10 @@
 
 #define NOTES_MAX (2u * SCRIM_BATCH_MAX) /* a batch, each move with a rider */
 
-struct note {
-	gfn_t page;
-	mfn_t frame;
-};
-
 static struct {
 	bool active, overflow;
 	uint32_t count;
-	struct note *note; /* NOTES_MAX */
+	struct v2m_gone *note; /* NOTES_MAX */
 	struct v2m_links *links;
 } shadow;
 
@@ -65,7 +60,7 @@ uint64_t shadow_cpu_bytes(uint64_t option_bytes)
 
 uint64_t shadow_shared_bytes(void)
 {
-	return align_up(NOTES_MAX * sizeof(struct note) + sizeof(struct v2m_links), PAGE_SIZE);
+	return align_up(NOTES_MAX * sizeof(struct v2m_gone) + sizeof(struct v2m_links), PAGE_SIZE);
 }
 
 void shadow_init(void *shared)
@@ -99,18 +94,14 @@ void shadow_end(void)
 	shadow.active = false;
 }
 
-static inline void note(gfn_t page, mfn_t frame)
+void shadow_note(gfn_t page, mfn_t frame)
 {
+	if (!shadow.active)
+		return;
 	if (shadow.count == NOTES_MAX)
 		shadow.overflow = true;
 	else
-		shadow.note[shadow.count++] = (struct note){ page, frame };
-}
-
-void shadow_note(gfn_t page, mfn_t frame)
-{
-	if (shadow.active)
-		note(page, frame);
+		shadow.note[shadow.count++] = (struct v2m_gone){ page, frame };
 }
 
 void shadow_note_all(void)
@@ -120,8 +111,17 @@ void shadow_note_all(void)
 
 void shadow_note_moves(const struct mem_move *move, uint32_t count)
 {
-	for (uint32_t i = 0; shadow.active && i < count; i++)
-		note(move[i].page, move[i].from);
+	struct v2m_gone *note = shadow.note + shadow.count;
+
+	if (!shadow.active)
+		return;
+	if (count > NOTES_MAX - shadow.count) {
+		shadow.overflow = true;
+		return;
+	}
+	for (const struct mem_move *end = move + count; move < end; move++)
+		*note++ = (struct v2m_gone){ move->page, move->from };
+	shadow.count += count;
 }
 
 void shadow_notes_done(void)
@@ -142,8 +142,7 @@ void shadow_forget_noted(struct cpu *self)
 		return;
 	if (shadow.overflow)
 		v2m_forget_all(self->v2m);
-	for (uint32_t i = 0; i < shadow.count; i++)
-		v2m_forget(self->v2m, shadow.note[i].page, shadow.note[i].frame);
+	v2m_forget(self->v2m, shadow.note, shadow.count);
 }
 
 /* --- links --- */

@@ -62,7 +62,7 @@ struct v2m {
 	uint32_t (*chain)[V2M_ENTRIES];  /* of leaf entries in frames with the same hash: the next, + 1 */
 	uint32_t (*source)[V2M_ENTRIES]; /* of leaf entries: the page of P behind them */
 	uint32_t *head;
-	uint32_t head_bits;
+	uint32_t head_shift;             /* of a hash of 64 bits */
 	uint32_t page_count, used, free;
 	uint64_t machine;                /* machine address of table[0] */
 	struct guest_cpu cpu;
@@ -143,8 +143,14 @@ bool v2m_invpcid(struct v2m *v2m, enum v2m_invpcid type, uint32_t pcid, uint64_t
 /* Tables are on offer to be linked, enough of them or for long enough: v2m_links_guard(). */
 bool v2m_links_are_due(const struct v2m *v2m);
 
-/* `page` leaves `frame`, or its link is broken: nothing here leads to it afterwards. The caller flushes the CPU's TLB. */
-void v2m_forget(struct v2m *v2m, gfn_t page, mfn_t frame);
+/* `page` leaves `frame`, or its link is broken. */
+struct v2m_gone {
+	gfn_t page;
+	mfn_t frame;
+};
+
+/* Nothing here leads to what is gone afterwards. The caller flushes the CPU's TLB. */
+void v2m_forget(struct v2m *v2m, const struct v2m_gone *gone, uint32_t count);
 
 /* Everything loaded is forgotten, tables and all; the address space stays. */
 void v2m_forget_all(struct v2m *v2m);

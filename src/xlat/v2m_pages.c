@@ -39,7 +39,7 @@ static uint64_t key_of(const struct v2m *v2m, uint64_t entry, uint32_t level)
 
 static uint32_t *head_of(const struct v2m *v2m, uint64_t key)
 {
-	return &v2m->head[(key * 0x9e3779b97f4a7c15ull) >> (64 - v2m->head_bits)];
+	return &v2m->head[(key * 0x9e3779b97f4a7c15ull) >> v2m->head_shift];
 }
 
 static uint32_t *chain_at(const struct v2m *v2m, uint32_t place)
@@ -77,7 +77,6 @@ static void forget_chain(struct v2m *v2m, uint64_t key, uint32_t at)
 	}
 }
 
-/* Each page that moves comes by, and mostly nothing leads to it. */
 static inline void forget_key(struct v2m *v2m, uint64_t key)
 {
 	uint32_t first = *head_of(v2m, key);
@@ -86,13 +85,17 @@ static inline void forget_key(struct v2m *v2m, uint64_t key)
 		forget_chain(v2m, key, first);
 }
 
-void v2m_forget(struct v2m *v2m, gfn_t page, mfn_t frame)
+/* Each page that moves comes by, and mostly nothing leads to it. */
+void v2m_forget(struct v2m *v2m, const struct v2m_gone *gone, uint32_t count)
 {
-	forget_key(v2m, frame.n);
-	/* Large entries are of chunks at home alone. */
-	forget_key(v2m, page.n >> 9 | LARGE_KEY);
-	if (v2m->link_count)
-		forget_key(v2m, frame.n | LINK_KEY);
+	for (const struct v2m_gone *end = gone + count; gone < end; gone++) {
+		forget_key(v2m, gone->frame.n);
+		/* Large entries are of chunks that are all at home, linked tables are locked. */
+		if (!mfn_is_home(gone->page, gone->frame))
+			continue;
+		forget_key(v2m, gone->page.n >> 9 | LARGE_KEY);
+		forget_key(v2m, gone->frame.n | LINK_KEY);
+	}
 }
 
 /* --- tables --- */
@@ -355,7 +358,7 @@ struct v2m *v2m_make(void *memory, uint64_t bytes, uint64_t machine, const struc
 	v2m->page = (struct v2m_page *)(void *)at;
 	at += (uint64_t)count * sizeof(struct v2m_page);
 	v2m->head = (uint32_t *)(void *)at;
-	v2m->head_bits = bits;
+	v2m->head_shift = 64 - bits;
 	v2m->page_count = count;
 	v2m->machine = machine;
 	v2m->port = port;

@@ -400,7 +400,7 @@ static void unlink_table(gfn_t table, bool by_write)
 	uint64_t holders = v2m_links_break(&sim.links, table, by_write);
 
 	assert_true(!sim.walked_link[table.n] || holders & 1ull << sim.v2m->number);
-	v2m_forget(sim.v2m, table, gfn_home(table));
+	v2m_forget(sim.v2m, &(struct v2m_gone){ table, gfn_home(table) }, 1);
 	flush_tlb();
 	sim.v2m->flush = false;
 	v2m_links_free(&sim.links, table);
@@ -669,7 +669,7 @@ static void link_tables(void)
 	if (sim.may_have_portion && one_in(4))
 		change_leaf(sim.place[draw() % PLACES]);
 	for (uint32_t i = 0; i < count; i++)
-		v2m_forget(sim.v2m, sim.pending[i], gfn_home(sim.pending[i]));
+		v2m_forget(sim.v2m, &(struct v2m_gone){ sim.pending[i], gfn_home(sim.pending[i]) }, 1);
 	flush_tlb();
 	sim.v2m->flush = false;
 	sim.pending_count = 0;
@@ -856,7 +856,7 @@ static void flush_move(void)
 	if (!sim.moving_count || sim.flushed)
 		return;
 	for (uint32_t i = 0; i < sim.moving_count; i++)
-		v2m_forget(sim.v2m, sim.moving[i], sim.from[i]);
+		v2m_forget(sim.v2m, &(struct v2m_gone){ sim.moving[i], sim.from[i] }, 1);
 	flush_tlb();
 	sim.v2m->flush = false;
 	sim.flushed = true;
@@ -895,7 +895,7 @@ static void bring_home(void)
 	for (uint32_t i = 0; i < HOMES; i++) {
 		if (sim.frame[i].n == i && sim.access[i] == MEM_ACCESS_ALL)
 			continue;
-		v2m_forget(sim.v2m, gfn(i), sim.frame[i]);
+		v2m_forget(sim.v2m, &(struct v2m_gone){ gfn(i), sim.frame[i] }, 1);
 		if (sim.frame[i].n != i && sim.frame_used[i])
 			continue;
 		if (sim.frame[i].n != i) {

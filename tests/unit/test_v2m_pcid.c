@@ -235,7 +235,7 @@ static void move_page(void)
 
 	if (sim.frame_used[to])
 		return;
-	v2m_forget(sim.v2m, gfn(FIRST_TARGET + page), mfn(FIRST_TARGET + sim.frame[page]));
+	v2m_forget(sim.v2m, &(struct v2m_gone){ gfn(FIRST_TARGET + page), mfn(FIRST_TARGET + sim.frame[page]) }, 1);
 	sim.frame_used[sim.frame[page]] = false;
 	sim.frame[page] = to;
 	sim.frame_used[to] = true;
