@@ -18,7 +18,7 @@
 #define V2M_ENTRIES 512u
 #define V2M_WAKE 256u /* see struct v2m */
 #define V2M_KEPT_SHADOW UINT32_MAX
-#define V2M_KEPT_VTLB 3072u
+#define V2M_KEPT_VTLB 32768u
 
 /* The world. `guest.page` and `frame` read the map without a lock: what they say holds until the caller's CPU answers a flush. */
 struct v2m_port {

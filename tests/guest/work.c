@@ -30,7 +30,9 @@
 #define COW_PAGES     4096u /* written by the child of each fork */
 #define ROUND_TRIPS   10000u
 #define READS         2000000u
-#define READS_A_TURN  25000u /* between two turns of another process */
+#define SHORT_TURNS   8u      /* the first ones */
+#define SHORT_TURN    20000u  /* reads between two turns of another process */
+#define LONG_TURN     100000u
 #define READ_BYTES    (64u << 20)
 #define PROTECTS      200u /* two mprotects each */
 #define PROTECT_PAGES 4096u
@@ -38,11 +40,18 @@
 #define FILL_SEED     7u
 #define EXIT_OPTION   "--exit"
 
+/* A process on the other end of two pipes, which answers each word with the next of a sequence. */
+struct partner {
+	int there[2], back[2];
+	pid_t child;
+};
+
 struct work {
 	uint64_t percent;
 	uint64_t checksum;
 	uint64_t operations; /* of the section that ran last */
 	const char *around;  /* command that looks at counters, or NULL */
+	struct partner partner; /* of the sections that have one */
 };
 
 struct section {
@@ -50,6 +59,7 @@ struct section {
 	void (*run)(struct work *work, uint8_t *memory);
 	size_t memory_bytes; /* filled before the section starts; 0 for none */
 	bool by_kernel; /* filled and put into the page tables by the kernel: the section's accesses are the first */
+	bool has_partner; /* which is there before and after */
 };
 
 static void work_fold(struct work *work, uint64_t value)
@@ -202,12 +212,6 @@ static void run_fault(struct work *work, uint8_t *memory)
 	work->operations = batches * FAULT_BATCH;
 }
 
-/* A process on the other end of two pipes, which answers each word with the next of a sequence. */
-struct partner {
-	int there[2], back[2];
-	pid_t child;
-};
-
 static void partner_begin(struct partner *partner)
 {
 	uint32_t word;
@@ -247,33 +251,31 @@ static void partner_end(const struct partner *partner)
 
 static void run_pipe(struct work *work, uint8_t *memory)
 {
-	struct partner partner;
 	uint32_t word = 1;
 
 	(void)memory;
 	work->operations = work_count(work, ROUND_TRIPS);
-	partner_begin(&partner);
 	for (uint64_t i = 0; i < work->operations; i++)
-		word = partner_turn(&partner, word);
-	partner_end(&partner);
+		word = partner_turn(&work->partner, word);
 	work_fold(work, word);
 }
 
 /*
- * Another process has its turn now and then, as on any machine in use. An emulator gives its TLB the size that the
- * accesses ask for only where the TLB is flushed: with no switch at all, what it takes would depend on whether a VMM flushes.
+ * Another process has its turn now and then, as on any machine in use. And an emulator gives its TLB the size that the
+ * accesses ask for only where the TLB is flushed, at most twice the size at a time: with no switch at all, what the
+ * emulator takes would depend on whether a VMM happens to flush. So the first turns come soon after one another.
  */
 static void run_read(struct work *work, uint8_t *memory)
 {
 	uint64_t state = 1, sum = 0;
-	struct partner partner;
 	uint32_t turn = 1;
 
 	work->operations = work_count(work, READS);
-	partner_begin(&partner);
-	for (uint64_t left = work->operations, some; left > 0; left -= some) {
-		turn = partner_turn(&partner, turn);
-		some = left < READS_A_TURN ? left : READS_A_TURN;
+	for (uint64_t left = work->operations, some, turns = 0; left > 0; left -= some) {
+		turn = partner_turn(&work->partner, turn);
+		some = turns++ < SHORT_TURNS ? SHORT_TURN : LONG_TURN;
+		if (some > left)
+			some = left;
 		for (uint64_t i = 0; i < some; i++) {
 			uint64_t word, at;
 
@@ -283,7 +285,6 @@ static void run_read(struct work *work, uint8_t *memory)
 			sum += word;
 		}
 	}
-	partner_end(&partner);
 	work_fold(work, sum ^ turn);
 }
 
@@ -321,14 +322,14 @@ static void run_mprotect(struct work *work, uint8_t *memory)
 }
 
 static const struct section sections[] = {
-	{ "hash", run_hash, HASH_BYTES, false },
-	{ "exec", run_exec, 0, false },
-	{ "fault", run_fault, 0, false },
-	{ "cow", run_cow, COW_PAGES *GUEST_PAGE_SIZE, false },
-	{ "mprotect", run_mprotect, PROTECT_PAGES *GUEST_PAGE_SIZE, false },
-	{ "syscall", run_syscall, 0, false },
-	{ "pipe", run_pipe, 0, false },
-	{ "read", run_read, READ_BYTES, true },
+	{ "hash", run_hash, HASH_BYTES, false, false },
+	{ "exec", run_exec, 0, false, false },
+	{ "fault", run_fault, 0, false, false },
+	{ "cow", run_cow, COW_PAGES *GUEST_PAGE_SIZE, false, false },
+	{ "mprotect", run_mprotect, PROTECT_PAGES *GUEST_PAGE_SIZE, false, false },
+	{ "syscall", run_syscall, 0, false, false },
+	{ "pipe", run_pipe, 0, false, true },
+	{ "read", run_read, READ_BYTES, true, true },
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))
 
@@ -373,6 +374,8 @@ static uint64_t work_run_section(struct work *work, const struct section *sectio
 		memory = work_map(section->memory_bytes);
 		work_fill_words(memory, section->memory_bytes, &state);
 	}
+	if (section->has_partner)
+		partner_begin(&work->partner);
 	work_look(work->around);
 	work_look(work->around);
 	work_settle();
@@ -380,6 +383,8 @@ static uint64_t work_run_section(struct work *work, const struct section *sectio
 	section->run(work, memory);
 	ticks = guest_tsc() - start;
 	work_look(work->around);
+	if (section->has_partner)
+		partner_end(&work->partner);
 	if (memory != NULL)
 		munmap(memory, section->memory_bytes);
 	return ticks;
