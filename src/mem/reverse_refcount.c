@@ -68,11 +68,16 @@ static void hold(struct mem *mem, mfn_t to)
 		slot_of(mem, to)->busy++;
 }
 
-static void unhold(struct mem *mem, mfn_t to)
+/* Of a frame that is counted, whose slot this is. */
+static inline void count_down(struct mem *mem, struct frame_slot *slot, mfn_t frame)
 {
-	if (--*count_of(mem, to) == 0)
-		reverse_release(mem, slot_of(mem, to));
+	struct count_leaf *leaf = slot->leaf;
+
+	if (--leaf->count[frame.n & (COUNT_FRAMES - 1)] == 0)
+		reverse_release(mem, slot);
 }
+
+static void unhold(struct mem *mem, mfn_t to) { count_down(mem, slot_of(mem, to), to); }
 
 static void enter(struct mem *mem, gfn_t page, mfn_t frame)
 {
@@ -93,11 +98,7 @@ static void come_home(struct mem *mem, const struct mem_batch *batch)
 	struct p2m_slot *root = mem->root;
 
 	for (; move < end; move++) {
-		struct frame_slot *slot = &slots[move->from.n >> COUNT_SHIFT];
-		struct count_leaf *leaf = slot->leaf;
-
-		if (--leaf->count[move->from.n & (COUNT_FRAMES - 1)] == 0)
-			reverse_release(mem, slot);
+		count_down(mem, &slots[move->from.n >> COUNT_SHIFT], move->from);
 		p2m_bring_home(mem, &root[p2m_chunk(move->page)], move->page);
 	}
 	mem->displaced -= batch->count;
