@@ -1445,6 +1445,32 @@ static void test_guard_takes_rights(void **unused)
 	}
 }
 
+/* A large entry is of a chunk that is all at home: it goes with the first page that leaves. */
+static void test_large_goes(void **unused)
+{
+	const uint64_t large = 1ull << 30, first = 3 * 512, pages = 4;
+	uint64_t machine;
+
+	(void)unused;
+	for (uint32_t i = 0; i < 6; i++) {
+		start(linking[i / 2], i % 2 ? V2M_KEPT_SHADOW : V2M_KEPT_VTLB, KIB(768));
+		for (uint64_t page = 0; page < pages; page++)
+			sim.place[page] = large + (page << PAGE_SHIFT);
+		map_to(large, 2, first);
+		use(large, true);
+		assert_true(v2m_find(sim.v2m, large + (511ull << PAGE_SHIFT), &machine));
+		for (uint64_t page = pages; page-- > 0;) {
+			move_page(first + page, HOMES + page);
+			assert_false(v2m_find(sim.v2m, sim.place[page], &machine));
+			for (uint64_t other = 0; other < pages; other++) {
+				use(sim.place[other], true);
+				assert_int_equal(sim.tlb[other].what.physical >> PAGE_SHIFT, other < page ? first + other : HOMES + other);
+			}
+		}
+		stop();
+	}
+}
+
 /* A linked table that leads to another one, with all rights: that one is not linked any more. */
 static void test_linked_leads_to_table(void **unused)
 {
@@ -1571,7 +1597,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_home_of_another), cmocka_unit_test(test_home_below_16_tib),
 		cmocka_unit_test(test_accessed_of_a_neighbour), cmocka_unit_test(test_asleep), cmocka_unit_test(test_seldom_used), cmocka_unit_test(test_upper_neighbours), cmocka_unit_test(test_reserved_above),
-		cmocka_unit_test(test_link_is_guarded), cmocka_unit_test(test_guard_takes_rights),
+		cmocka_unit_test(test_large_goes), cmocka_unit_test(test_link_is_guarded), cmocka_unit_test(test_guard_takes_rights),
 		cmocka_unit_test(test_linked_leads_to_table), cmocka_unit_test(test_link_is_left), cmocka_unit_test(test_link_is_stale), cmocka_unit_test(test_link_of_another_pcid),
 		cmocka_unit_test(test_portion_grows),
 		cmocka_unit_test(test_shadow_two_level), cmocka_unit_test(test_shadow_pae),
