@@ -42,7 +42,7 @@
 
 /* A process on the other end of two pipes, which answers each word with the next of a sequence. */
 struct partner {
-	int there[2], back[2];
+	int to, from;
 	pid_t child;
 };
 
@@ -214,17 +214,23 @@ static void run_fault(struct work *work, uint8_t *memory)
 
 static void partner_begin(struct partner *partner)
 {
+	int there[2], back[2];
 	uint32_t word;
 
-	work_require(pipe(partner->there) == 0 && pipe(partner->back) == 0, "pipe");
+	work_require(pipe(there) == 0 && pipe(back) == 0, "pipe");
 	partner->child = fork();
 	work_require(partner->child >= 0, "fork");
-	if (partner->child > 0)
+	/* Each keeps its own ends alone: it is told where the other has gone. */
+	close(there[partner->child > 0 ? 0 : 1]);
+	close(back[partner->child > 0 ? 1 : 0]);
+	if (partner->child > 0) {
+		partner->to = there[1];
+		partner->from = back[0];
 		return;
-	close(partner->there[1]);
-	while (read(partner->there[0], &word, sizeof(word)) == sizeof(word)) {
+	}
+	while (read(there[0], &word, sizeof(word)) == sizeof(word)) {
 		word = word * 1664525u + 1013904223u;
-		if (write(partner->back[1], &word, sizeof(word)) != sizeof(word))
+		if (write(back[1], &word, sizeof(word)) != sizeof(word))
 			_exit(1);
 	}
 	_exit(0);
@@ -233,8 +239,8 @@ static void partner_begin(struct partner *partner)
 /* Two switches: there and back, on one CPU. */
 static uint32_t partner_turn(const struct partner *partner, uint32_t word)
 {
-	work_require(write(partner->there[1], &word, sizeof(word)) == sizeof(word), "write to a pipe");
-	work_require(read(partner->back[0], &word, sizeof(word)) == sizeof(word), "read from a pipe");
+	work_require(write(partner->to, &word, sizeof(word)) == sizeof(word), "write to a pipe");
+	work_require(read(partner->from, &word, sizeof(word)) == sizeof(word), "read from a pipe");
 	return word;
 }
 
@@ -242,11 +248,9 @@ static void partner_end(const struct partner *partner)
 {
 	int status;
 
-	close(partner->there[1]);
+	close(partner->to);
 	work_require(waitpid(partner->child, &status, 0) == partner->child && status == 0, "the child of the pipes");
-	close(partner->there[0]);
-	close(partner->back[0]);
-	close(partner->back[1]);
+	close(partner->from);
 }
 
 static void run_pipe(struct work *work, uint8_t *memory)
@@ -322,14 +326,14 @@ static void run_mprotect(struct work *work, uint8_t *memory)
 }
 
 static const struct section sections[] = {
-	{ "hash", run_hash, HASH_BYTES, false, false },
-	{ "exec", run_exec, 0, false, false },
-	{ "fault", run_fault, 0, false, false },
-	{ "cow", run_cow, COW_PAGES *GUEST_PAGE_SIZE, false, false },
-	{ "mprotect", run_mprotect, PROTECT_PAGES *GUEST_PAGE_SIZE, false, false },
-	{ "syscall", run_syscall, 0, false, false },
-	{ "pipe", run_pipe, 0, false, true },
-	{ "read", run_read, READ_BYTES, true, true },
+	{ .name = "hash", .run = run_hash, .memory_bytes = HASH_BYTES },
+	{ .name = "exec", .run = run_exec },
+	{ .name = "fault", .run = run_fault },
+	{ .name = "cow", .run = run_cow, .memory_bytes = COW_PAGES * GUEST_PAGE_SIZE },
+	{ .name = "mprotect", .run = run_mprotect, .memory_bytes = PROTECT_PAGES * GUEST_PAGE_SIZE },
+	{ .name = "syscall", .run = run_syscall },
+	{ .name = "pipe", .run = run_pipe, .has_partner = true },
+	{ .name = "read", .run = run_read, .memory_bytes = READ_BYTES, .by_kernel = true, .has_partner = true },
 };
 #define SECTION_COUNT (sizeof(sections) / sizeof(sections[0]))
 
